@@ -1,0 +1,84 @@
+package eventstore
+
+import (
+	"strings"
+
+	"deed/domain"
+)
+
+// Topics are the names of a deployment's topics. The namespace is the prefix of topics and groups, so that two
+// deployments can share a cluster.
+type Topics struct{ Namespace string }
+
+// DefaultNamespace is the namespace of a deployment that names none.
+const DefaultNamespace = "deed"
+
+// Invocations is the topic of everything about invocations.
+func (t Topics) Invocations() string { return t.prefix() + ".invocations" }
+
+// Functions is the topic of the registry: one partition, every change kept.
+func (t Topics) Functions() string { return t.prefix() + ".functions" }
+
+// OwnersGroup is the consumer group in which nodes share the partitions.
+func (t Topics) OwnersGroup() string { return t.prefix() + ".owners" }
+
+func (t Topics) prefix() string {
+	if t.Namespace == "" {
+		return DefaultNamespace
+	}
+	return t.Namespace
+}
+
+// Names of headers on the wire, in the order in which they are written.
+const (
+	headerSpecVersion   = "ce_specversion"
+	headerID            = "ce_id"
+	headerSource        = "ce_source"
+	headerType          = "ce_type"
+	headerSubject       = "ce_subject"
+	headerTime          = "ce_time"
+	headerCausation     = "ce_causationid"
+	headerCorrelation   = "ce_correlationid"
+	headerOwnerEpoch    = "ce_ownerepoch"
+	headerOwnerID       = "ce_ownerid"
+	headerOwnerSequence = "ce_ownersequence"
+	headerLogTime       = "ce_logtime"
+	headerMust          = "deed_must"
+	headerTrace         = "traceparent"
+	headerContentType   = "content-type"
+	headerWatermillUUID = "_watermill_message_uuid"
+)
+
+const typePrefix, typeVersion = "deed.", ".v1"
+
+// TypeName is an event type's name on the wire: deed.<Event>.v1.
+func TypeName(event string) string { return typePrefix + event + typeVersion }
+
+// eventName is the reverse; what is not of this version comes back whole.
+func eventName(ceType string) string {
+	if rest, ok := strings.CutPrefix(ceType, typePrefix); ok {
+		if name, ok := strings.CutSuffix(rest, typeVersion); ok {
+			return name
+		}
+	}
+	return ceType
+}
+
+// must lists the events that a reader who does not know them may not skip. None of version 1: every reader of this
+// protocol knows them all. A newer version sets the header deed_must on events that change what later ones mean.
+func source(cluster string, e domain.Event) string {
+	switch e := e.(type) {
+	case domain.PartitionOwned, domain.ClusterFormed:
+		return "/deed/" + cluster
+	case domain.InvocationRequested:
+		return "/deed/" + cluster + "/" + e.Function.Project
+	case domain.FunctionDeployed:
+		return "/deed/" + cluster + "/" + e.Function.Project
+	case domain.FunctionDeleted:
+		return "/deed/" + cluster + "/" + e.Function.Project
+	case domain.PolicyChanged:
+		return "/deed/" + cluster + "/" + e.Function.Project
+	default:
+		return "/deed/" + cluster + "/" + domain.NativeProject
+	}
+}
