@@ -1,0 +1,85 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"deed/eventstore"
+
+	"github.com/IBM/sarama"
+)
+
+// membership is a consumer group used as a signal of ownership only: the claimed partitions are paused at once, nothing
+// is fetched and nothing committed. A generation is not a fence; the log decides who owns.
+type membership struct {
+	cluster *Cluster
+	group   string
+	topic   string
+}
+
+// Membership is a place in a group that shares the partitions of a topic.
+func (c *Cluster) Membership(group, topic string) eventstore.Membership {
+	return &membership{c, group, topic}
+}
+
+const rejoinBackoff = 200 * time.Millisecond
+
+// Run implements eventstore.Membership.
+func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error {
+	// A client of its own: leaving must not wait for, nor be waited for by, anybody's long poll.
+	client, err := sarama.NewClient(m.cluster.config.Brokers, m.cluster.conf)
+	if err != nil {
+		return fmt.Errorf("join group %s: %w", m.group, err)
+	}
+	group, err := sarama.NewConsumerGroupFromClient(m.group, client)
+	if err != nil {
+		return errors.Join(fmt.Errorf("join group %s: %w", m.group, err), client.Close())
+	}
+	watched := make(chan struct{})
+	go func() { // ends when the group is closed
+		defer close(watched)
+		for err := range group.Errors() {
+			m.cluster.config.Log.Warn("group", "group", m.group, "error", err)
+		}
+	}()
+	h := &claims{group: group, topic: m.topic, assigned: assigned, revoked: revoked}
+	for ctx.Err() == nil {
+		if err := group.Consume(ctx, []string{m.topic}, h); err != nil && ctx.Err() == nil {
+			m.cluster.config.Log.Warn("group session ended", "group", m.group, "error", err)
+			_ = wait(ctx, rejoinBackoff)
+		}
+	}
+	err = group.Close()
+	<-watched
+	return errors.Join(err, client.Close())
+}
+
+type claims struct {
+	group             sarama.ConsumerGroup
+	topic             string
+	assigned, revoked func(int)
+}
+
+func (h *claims) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (h *claims) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+// ConsumeClaim holds a partition from its assignment to its revocation. Messages is drained always: one claim that does
+// not would starve all others of its broker.
+func (h *claims) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	p := int(c.Partition())
+	h.group.Pause(map[string][]int32{h.topic: {c.Partition()}})
+	h.assigned(p)
+	defer h.revoked(p)
+	for {
+		select {
+		case _, ok := <-c.Messages():
+			if !ok {
+				return nil
+			}
+		case <-s.Context().Done():
+			return nil
+		}
+	}
+}

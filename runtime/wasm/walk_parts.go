@@ -1,0 +1,181 @@
+package wasm
+
+func (w *walker) functionType() {
+	if form := w.byte(); w.err == nil && form != 0x60 {
+		w.fail("has a type of form %#x, which Deed does not know: only functions", form)
+	}
+	none := true
+	for range 2 {
+		n := w.count("parameters or results of one function", maxParams, 1)
+		for range n {
+			w.valueType()
+		}
+		none = none && n == 0
+	}
+	w.types = append(w.types, none)
+}
+
+// valueType reads a number, vector or plain reference type. Typed references (0x63, 0x64) and exceptions are features
+// that are off.
+func (w *walker) valueType() {
+	switch t := w.byte(); t {
+	case 0x7f, 0x7e, 0x7d, 0x7c, 0x7b, 0x70, 0x6f:
+	default:
+		if w.err == nil {
+			w.fail("has a value type %#x, which Deed does not know", t)
+		}
+	}
+}
+
+func (w *walker) importEntry() {
+	module, name, kind := w.name(), w.name(), w.byte()
+	if w.err != nil {
+		return
+	}
+	if module != wasiModule || kind != 0 || !w.offered(name) {
+		w.fail("imports %s.%s, which Deed does not offer: only functions of %s", printable(module), printable(name), wasiModule)
+		return
+	}
+	w.functions = append(w.functions, w.u32())
+	w.imported++
+}
+
+// limits reads a minimum and, when it has one, a maximum.
+func (w *walker) limits() (least, most uint32, bounded bool) {
+	switch flag := w.byte(); {
+	case w.err != nil:
+	case flag > 1:
+		w.fail("has shared or 64-bit memory, which Deed does not offer")
+	default:
+		least = w.u32()
+		if bounded = flag == 1; bounded {
+			most = w.u32()
+		}
+	}
+	return least, most, bounded
+}
+
+func (w *walker) table() {
+	w.valueType() // also refuses 0x40, a table with an initial value: a feature that is off
+	least, most, bounded := w.limits()
+	w.unbounded = w.unbounded || !bounded
+	w.tableMin += uint64(least)
+	w.tableMax += uint64(most)
+	if w.tableMin > maxTable {
+		w.fail("has tables of %d entries: at most %d are allowed", w.tableMin, maxTable)
+	}
+}
+
+// constant reads a constant expression to its end.
+func (w *walker) constant() {
+	for w.err == nil {
+		switch op := w.byte(); op {
+		case 0x0b:
+			return
+		case 0x41, 0x42, 0xd0:
+			w.signed()
+		case 0x23, 0xd2:
+			w.u32()
+		case 0x43:
+			w.skip(4)
+		case 0x44:
+			w.skip(8)
+		case 0xfd:
+			if sub := w.byte(); sub != 12 {
+				w.fail("has an instruction fd %02x in a constant expression", sub)
+			}
+			w.skip(16)
+		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+		default:
+			w.fail("has an instruction %02x in a constant expression", op)
+		}
+	}
+}
+
+func (w *walker) element() {
+	flags := w.u32()
+	if flags > 7 {
+		w.fail("has an element segment of kind %d", flags)
+		return
+	}
+	passive, explicit, expressions := flags&1 != 0, flags&2 != 0, flags&4 != 0
+	if !passive {
+		if explicit {
+			w.u32()
+		}
+		w.constant()
+	}
+	if passive || explicit {
+		w.byte() // kind or type
+	}
+	n := w.count("entries in an element segment", maxElements, 1)
+	w.add(&w.elements, n, "entries in element segments", maxElements)
+	for range n {
+		if w.err != nil {
+			return
+		}
+		if expressions {
+			w.constant()
+		} else {
+			w.u32()
+		}
+	}
+}
+
+func (w *walker) data() {
+	switch kind := w.u32(); kind {
+	case 2:
+		w.u32()
+		w.constant()
+	case 0:
+		w.constant()
+	case 1:
+	default:
+		w.fail("has a data segment of kind %d", kind)
+	}
+	w.skip(w.count("bytes in a data segment", maxModule, 1))
+}
+
+// nameSection reads names of functions and locals, which traps are told with; other names are skipped.
+func (w *walker) nameSection() {
+	for len(w.b) > 0 && w.err == nil {
+		id := w.byte()
+		part := w.take(w.count("bytes in a part of the name section", maxModule, 1))
+		if w.err != nil {
+			return
+		}
+		outer := w.b
+		w.b = part
+		switch id {
+		case 0:
+			w.name()
+		case 1:
+			w.nameMap()
+		case 2:
+			n := w.count("functions with named locals", maxNames, 2)
+			w.add(&w.names, n, "names", maxNames)
+			for range n {
+				w.u32()
+				w.nameMap()
+			}
+		default:
+			w.b = nil
+		}
+		if w.err == nil && len(w.b) > 0 {
+			w.fail("has %d bytes too many in its name section", len(w.b))
+		}
+		w.b = outer
+	}
+}
+
+func (w *walker) nameMap() {
+	n := w.count("names", maxNames, 2)
+	w.add(&w.names, n, "names", maxNames)
+	for range n {
+		if w.err != nil {
+			return
+		}
+		w.u32()
+		w.skip(w.count("bytes in a name", maxModule, 1))
+	}
+}
