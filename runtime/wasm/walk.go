@@ -44,7 +44,6 @@ type walker struct {
 
 	types     []bool // per type: neither parameters nor results
 	functions []uint32
-	imported  int // imported functions, the first of functions
 	start     int // index of _start; -1 without
 
 	tables             int

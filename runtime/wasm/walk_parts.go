@@ -37,7 +37,6 @@ func (w *walker) importEntry() {
 		return
 	}
 	w.functions = append(w.functions, w.u32())
-	w.imported++
 }
 
 // limits reads a minimum and, when it has one, a maximum.

@@ -48,10 +48,14 @@ func (p Parts) Bytes() []byte {
 func Header() []byte { return []byte{0, 'a', 's', 'm', 1, 0, 0, 0} }
 
 // Section is a section with that content.
-func Section(id byte, content []byte) []byte { return Join([]byte{id}, U(uint64(len(content))), content) }
+func Section(id byte, content []byte) []byte {
+	return Join([]byte{id}, U(uint64(len(content))), content)
+}
 
 // Vector is a count and its entries.
-func Vector(entries ...[]byte) []byte { return Join(append([][]byte{U(uint64(len(entries)))}, entries...)...) }
+func Vector(entries ...[]byte) []byte {
+	return Join(append([][]byte{U(uint64(len(entries)))}, entries...)...)
+}
 
 // Join puts byte strings one after the other.
 func Join(parts ...[]byte) []byte {

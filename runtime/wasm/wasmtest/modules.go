@@ -96,8 +96,8 @@ func Flood(fd int32, times int32) []byte {
 
 // Sleep sleeps for that many nanoseconds, and exits with code 0.
 func Sleep(ns int64) []byte {
-	// A subscription of 48 bytes at 64: the clock's event type is 0 at 72, its timeout is at 96.
-	at := Join(Const(96), []byte{0x42}, S(ns), []byte{0x37, 3, 0})
+	// A subscription of 48 bytes at 64: the clock's event type is 0 at 72, its timeout is at 88.
+	at := Join(Const(88), []byte{0x42}, S(ns), []byte{0x37, 3, 0})
 	return Command(1, at, Const(64), Const(128), Const(1), Const(8), Call(PollOneoff), Drop())
 }
 

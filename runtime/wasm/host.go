@@ -1,0 +1,152 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"golang.org/x/sync/singleflight"
+)
+
+const wasiModule = wasi_snapshot_preview1.ModuleName
+
+// features are what a module may use; see the package's comment.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst
+
+// Config is how a host is opened.
+type Config struct {
+	// CacheDir is the directory in which compiled modules are kept between runs of the process, by their digest and the
+	// engine's version. It is made when it is missing, must be private to the process's user, and may be deleted at any
+	// time. "" keeps them in memory only; loading a Go module then costs about a second instead of 40 ms.
+	CacheDir string
+}
+
+// Host holds the engine and the compiled modules. It is safe for use from many goroutines.
+type Host struct {
+	engine  wazero.Runtime
+	bare    wazero.Runtime // without a cache on disk, for when that one is broken; nil without CacheDir
+	cache   wazero.CompilationCache
+	offered map[string]bool // functions of WASI
+
+	compilers chan struct{} // a token per compile that may run
+	boxes     sandboxes
+	flights   singleflight.Group
+
+	mu      sync.Mutex // guards what follows
+	modules map[[sha256.Size]byte]*Module
+	busy    int           // attempts and compiles under way
+	closing chan struct{} // made by Close, closed when busy is 0
+}
+
+// Open starts an engine. The caller closes the host.
+func Open(ctx context.Context, c Config) (_ *Host, err error) {
+	h := &Host{
+		offered:   map[string]bool{},
+		modules:   map[[sha256.Size]byte]*Module{},
+		compilers: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)),
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open wasm host: %w", err)
+			_ = h.shut(ctx)
+		}
+	}()
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false).
+		WithCloseOnContextDone(true) // what stops a guest that spins
+	if c.CacheDir == "" {
+		h.engine, err = newEngine(ctx, config)
+	} else {
+		if h.bare, err = newEngine(ctx, config); err != nil {
+			return nil, err
+		}
+		if h.cache, err = wazero.NewCompilationCacheWithDir(c.CacheDir); err != nil {
+			return nil, err
+		}
+		h.engine, err = newEngine(ctx, config.WithCompilationCache(h.cache))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name := range h.engine.Module(wasiModule).ExportedFunctionDefinitions() {
+		h.offered[name] = true
+	}
+	return h, nil
+}
+
+func newEngine(ctx context.Context, config wazero.RuntimeConfig) (wazero.Runtime, error) {
+	r := wazero.NewRuntimeWithConfig(ctx, config)
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	return r, nil
+}
+
+// Close waits for the attempts and compiles that are under way, and then frees everything. It does not stop attempts: end
+// their contexts first. When ctx ends before they do, nothing is freed and the error is ctx's; Close may be called again.
+func (h *Host) Close(ctx context.Context) error {
+	h.mu.Lock()
+	if h.closing == nil {
+		h.closing = make(chan struct{})
+		if h.busy == 0 {
+			close(h.closing)
+		}
+	}
+	h.mu.Unlock()
+	select {
+	case <-h.closing:
+		return h.shut(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("close wasm host: %w", ctx.Err())
+	}
+}
+
+func (h *Host) shut(ctx context.Context) error {
+	var errs []error
+	for _, r := range []wazero.Runtime{h.engine, h.bare} {
+		if r != nil {
+			errs = append(errs, r.Close(ctx))
+		}
+	}
+	if h.cache != nil {
+		errs = append(errs, h.cache.Close(ctx))
+	}
+	h.boxes.slabs.close()
+	return errors.Join(errs...)
+}
+
+// enter reports whether something new may begin; what entered leaves.
+func (h *Host) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing != nil {
+		return false
+	}
+	h.busy++
+	return true
+}
+
+func (h *Host) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.busy--; h.busy == 0 && h.closing != nil {
+		close(h.closing)
+	}
+}
+
+// Times after which something is given up.
+const (
+	compileTime     = 30 * time.Second // a large Go module takes 1 to 5 s on one core
+	fetchTime       = time.Minute
+	instantiateTime = 10 * time.Second // of a check; the slowest seen is 5 ms
+)
+
+// errClosed is what a host that is being closed answers.
+var errClosed = errors.New("the wasm host is closed")

@@ -1,0 +1,123 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"deed/domain"
+)
+
+// Module is a compiled module. It lives as long as its host, and is safe for use from many goroutines.
+type Module struct {
+	host     *Host
+	engine   wazero.Runtime // which compiled it
+	compiled wazero.CompiledModule
+	facts    facts
+}
+
+// Check compiles a module and makes one instance of it, without running its _start. The error is a *BadModuleError when
+// the module cannot run within the limits, and another when the host could not find out. A module that passed is loaded.
+func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) error {
+	digest := sha256.Sum256(module)
+	m, loaded := h.Loaded(digest)
+	if !loaded {
+		var err error
+		if m, err = h.compile(ctx, module); err != nil {
+			if errors.Is(err, errCompileTime) {
+				return &BadModuleError{fmt.Sprintf("takes more than %s to compile", compileTime)}
+			}
+			return err
+		}
+	}
+	err := m.try(ctx, limits)
+	if !loaded {
+		h.keep(digest, m, err == nil)
+	}
+	return err
+}
+
+// try makes an instance and throws it away.
+func (m *Module) try(ctx context.Context, limits domain.Limits) error {
+	if need := m.facts.memory; need > uint64(limits.Memory) {
+		return &BadModuleError{fmt.Sprintf("needs %s of memory to start, and its limit is %s", size(int64(need)), size(limits.Memory))}
+	}
+	limits.Timeout = instantiateTime
+	limits.MaxOutput = domain.MaxPayload
+	switch o := m.run(ctx, Attempt{Limits: limits, Start: time.Unix(0, 0)}, false); o.Kind {
+	case domain.NoFailure:
+		return nil
+	case domain.FailedCanceled, domain.FailedPlatform:
+		return fmt.Errorf("check module: %s", o.Error)
+	default:
+		return &BadModuleError{"cannot be instantiated: " + o.Error}
+	}
+}
+
+// Load gives the module with that SHA-256 digest. Fetch is called when it is not in memory, once for all who ask at the
+// same time; its context ends after fetchTime and not with the caller's. The error is a *BadModuleError when the module
+// cannot run.
+func (h *Host) Load(ctx context.Context, digest [sha256.Size]byte, fetch func(context.Context) ([]byte, error)) (*Module, error) {
+	if m, ok := h.Loaded(digest); ok {
+		return m, nil
+	}
+	flight := h.flights.DoChan(string(digest[:]), func() (any, error) { return h.load(context.WithoutCancel(ctx), digest, fetch) })
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return nil, fmt.Errorf("load module %x: %w", digest[:8], r.Err)
+		}
+		return r.Val.(*Module), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("load module %x: %w", digest[:8], ctx.Err())
+	}
+}
+
+func (h *Host) load(ctx context.Context, digest [sha256.Size]byte, fetch func(context.Context) ([]byte, error)) (*Module, error) {
+	if m, ok := h.Loaded(digest); ok {
+		return m, nil
+	}
+	fetching, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	b, err := fetch(fetching)
+	if err != nil {
+		return nil, err
+	}
+	if got := sha256.Sum256(b); got != digest {
+		return nil, fmt.Errorf("its bytes have the digest %x", got[:8])
+	}
+	m, err := h.compile(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return h.keep(digest, m, true), nil
+}
+
+// Loaded gives the module with that digest if it is in memory.
+func (h *Host) Loaded(digest [sha256.Size]byte) (*Module, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, ok := h.modules[digest]
+	return m, ok
+}
+
+// keep puts a module in memory, or throws it away when it is not good or was there already; it gives the one to use.
+func (h *Host) keep(digest [sha256.Size]byte, m *Module, good bool) *Module {
+	h.mu.Lock()
+	there, ok := h.modules[digest]
+	if !ok && good {
+		h.modules[digest] = m
+	}
+	h.mu.Unlock()
+	if ok || !good {
+		_ = m.compiled.Close(context.Background())
+	}
+	if ok {
+		return there
+	}
+	return m
+}

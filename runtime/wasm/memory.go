@@ -1,0 +1,134 @@
+package wasm
+
+import (
+	"math/bits"
+	"sync"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// A slab is address space for one linear memory, reserved once and touched page by page by its guests. It costs real
+// memory only where it was touched. All bytes of a slab in the pool are zero.
+type slab struct {
+	b     []byte // len is the reserve
+	class int
+}
+
+// Reserves are powers of two, from 1 MiB to the 4 GiB that 32-bit memory can address; class 0 is 1 MiB.
+const (
+	smallestReserve = 20
+	slabClasses     = 32 - smallestReserve + 1
+)
+
+// slabs is the pool. What it holds is bounded: keptSlabs of each class, each with at most keptBytes touched.
+type slabs struct {
+	mu     sync.Mutex // guards what follows
+	free   [slabClasses][]*slab
+	closed bool
+}
+
+// keptSlabs is more than the attempts that a node of some 16 cores runs at once.
+const keptSlabs = 32
+
+// get gives a slab of at least n bytes, 0 < n <= 4 GiB, all zero.
+func (p *slabs) get(n uint64) (*slab, error) {
+	class := max(0, bits.Len64(n-1)-smallestReserve)
+	p.mu.Lock()
+	if f := p.free[class]; len(f) > 0 {
+		s := f[len(f)-1]
+		f[len(f)-1] = nil
+		p.free[class] = f[:len(f)-1]
+		p.mu.Unlock()
+		return s, nil
+	}
+	p.mu.Unlock()
+	b, err := reserve(1 << (class + smallestReserve))
+	if err != nil {
+		return nil, err
+	}
+	return &slab{b, class}, nil
+}
+
+// put takes a slab back whose first touched bytes may be other than zero.
+func (p *slabs) put(s *slab, touched uint64) {
+	if !p.room(s.class) || !wipe(s.b[:touched]) {
+		unreserve(s.b)
+		return
+	}
+	p.mu.Lock()
+	if !p.closed && len(p.free[s.class]) < keptSlabs {
+		p.free[s.class] = append(p.free[s.class], s)
+		s = nil
+	}
+	p.mu.Unlock()
+	if s != nil {
+		unreserve(s.b)
+	}
+}
+
+func (p *slabs) room(class int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closed && len(p.free[class]) < keptSlabs
+}
+
+// close gives everything back; slabs put later are given back at once.
+func (p *slabs) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for class, f := range p.free {
+		for _, s := range f {
+			unreserve(s.b)
+		}
+		p.free[class] = nil
+	}
+}
+
+// memory is the linear memory of one attempt: the engine's allocator and what it allocated in one. The engine's Free does
+// nothing: it is not called on every path, and on some while the guest still runs. Whoever ran the attempt calls release.
+type memory struct {
+	pool    *slabs
+	limit   uint64 // bytes
+	slab    *slab
+	peak    uint64 // bytes, the largest size it had
+	refused bool   // a growth passed the limit
+	err     error  // the host had no memory
+}
+
+var (
+	_ experimental.MemoryAllocator = (*memory)(nil)
+	_ experimental.LinearMemory    = (*memory)(nil)
+)
+
+// Allocate is called once per instance, with the module's maximum.
+func (m *memory) Allocate(_, most uint64) experimental.LinearMemory {
+	n := max(min(most, m.limit), 1)
+	if m.slab == nil {
+		m.slab, m.err = m.pool.get(n)
+	}
+	return m
+}
+
+// Reallocate gives nil when the size is over the limit; the guest then sees its growth refused.
+func (m *memory) Reallocate(n uint64) []byte {
+	if m.slab == nil {
+		return nil
+	}
+	if n > m.limit || n > uint64(len(m.slab.b)) {
+		m.refused = true
+		return nil
+	}
+	m.peak = max(m.peak, n)
+	return m.slab.b[:n:n]
+}
+
+func (m *memory) Free() {}
+
+// release gives the memory back. Nothing of the guest may run any more.
+func (m *memory) release() {
+	if m.slab != nil {
+		m.pool.put(m.slab, m.peak)
+	}
+	*m = memory{pool: m.pool}
+}

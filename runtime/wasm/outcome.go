@@ -1,0 +1,115 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"deed/domain"
+)
+
+// maxError bounds Outcome.Error, in bytes.
+const maxError = 4 << 10
+
+// outcome says how the attempt in the sandbox ended. Who stopped the guest decides before what its exit code looks like: a
+// guest may exit with the very codes by which the engine says that it stopped one.
+func (s *sandbox) outcome(err error) Outcome {
+	o := Outcome{PeakMemory: int64(s.memory.peak)}
+	o.Log, o.LogTruncated = s.stderr.text()
+	o.Kind, o.Error = s.failure(err, &o.ExitCode)
+	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
+	if o.Kind == domain.NoFailure {
+		o.Result = s.stdout.b
+	}
+	return o
+}
+
+func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) {
+	if s.memory.err != nil {
+		return domain.FailedPlatform, s.memory.err.Error()
+	}
+	if s.stdout.over {
+		return domain.FailedOutputTooLarge, fmt.Sprintf("printed more than its limit of %s", size(int64(s.stdout.limit)))
+	}
+	if s.ctx.Err() != nil {
+		return stopped(context.Cause(s.ctx))
+	}
+	if err == nil {
+		return domain.NoFailure, ""
+	}
+	if exit := (*sys.ExitError)(nil); errors.As(err, &exit) {
+		if *code = exit.ExitCode(); *code == 0 {
+			return domain.NoFailure, ""
+		}
+		return s.exited(*code)
+	}
+	words, trapped := trap(err)
+	if made := (*unmade)(nil); errors.As(err, &made) && !trapped {
+		return domain.FailedBadModule, err.Error()
+	}
+	if s.memory.refused {
+		return domain.FailedMemory, fmt.Sprintf("asked for more than its memory limit of %s, and then trapped: %s", size(int64(s.memory.limit)), words)
+	}
+	return domain.FailedTrap, "trapped: " + words
+}
+
+// exited tells exits with a code other than 0 apart.
+func (s *sandbox) exited(code uint32) (domain.FailureKind, string) {
+	if text, ok := handled(s.stdout.b); ok {
+		return domain.FailedHandled, text
+	}
+	if s.memory.refused {
+		return domain.FailedMemory, fmt.Sprintf("asked for more than its memory limit of %s, and then exited with code %d", size(int64(s.memory.limit)), code)
+	}
+	return domain.FailedExit, fmt.Sprintf("exited with code %d", code)
+}
+
+// stopped says why the host stopped the guest.
+func stopped(cause error) (domain.FailureKind, string) {
+	switch {
+	case errors.Is(cause, errTimeout):
+		return domain.FailedTimeout, "did not end within its time limit"
+	case errors.Is(cause, ErrCanceled):
+		return domain.FailedCanceled, "was canceled"
+	}
+	return domain.FailedPlatform, fmt.Sprintf("was stopped by the node: %v", cause)
+}
+
+// trap gives a trap in words, with the functions it happened in, and whether the guest trapped at all.
+func trap(err error) (words string, trapped bool) {
+	const prefix, trace = "wasm error: ", "Go runtime stack trace:"
+	words = err.Error()
+	if _, after, ok := strings.Cut(words, prefix); ok {
+		words, trapped = after, true
+	}
+	words, _, _ = strings.Cut(words, trace)
+	words = strings.TrimSpace(words)
+	return words, trapped || words == "stack overflow"
+}
+
+// handled reports whether a failed guest told its error: what it printed is one JSON object with a member errorMessage or
+// error. The text is the member's string, or its JSON when it is not a string.
+func handled(stdout []byte) (text string, ok bool) {
+	stdout = bytes.TrimSpace(stdout)
+	if len(stdout) == 0 || stdout[0] != '{' {
+		return "", false
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(stdout, &object) != nil {
+		return "", false
+	}
+	for _, name := range []string{"errorMessage", "error"} {
+		if raw, ok := object[name]; ok {
+			if json.Unmarshal(raw, &text) != nil {
+				text = string(raw)
+			}
+			return text, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,133 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// sandbox is everything a guest can reach. One serves one attempt at a time and is then used again: its configuration
+// holds its own readers, writers and clock, so an attempt adds only arguments and environment to it.
+type sandbox struct {
+	ctx    context.Context // of the attempt; done when the guest must stop
+	config wazero.ModuleConfig
+
+	stdin  bytes.Reader
+	stdout output
+	stderr logBuffer
+	clock  clock
+	chance rand.ChaCha8
+	memory memory
+}
+
+func newSandbox(pool *slabs) *sandbox {
+	s := &sandbox{memory: memory{pool: pool}}
+	s.config = wazero.NewModuleConfig().WithName("").WithStartFunctions().
+		WithStdin(&s.stdin).WithStdout(&s.stdout).WithStderr(&s.stderr).
+		WithRandSource(&s.chance).
+		WithWalltime(s.clock.wall, 1).WithNanotime(s.clock.monotonic, 1).
+		WithNanosleep(s.sleep)
+	return s
+}
+
+func (s *sandbox) begin(ctx context.Context, a *Attempt) {
+	s.ctx = ctx
+	s.stdin.Reset(a.Event)
+	s.stdout = output{limit: int(a.Limits.MaxOutput)}
+	s.stderr.reset()
+	s.clock = clock{start: a.Start.UnixNano()}
+	s.chance.Seed(a.Seed)
+	s.memory.limit = uint64(a.Limits.Memory)
+}
+
+// end gives everything back that the attempt held; the instance must be closed.
+func (s *sandbox) end() {
+	s.ctx = nil
+	s.stdin.Reset(nil)
+	s.stdout = output{}
+	s.memory.release()
+}
+
+// errStopped unwinds a guest that called the host when it should not go on: it never gets to run again, so it cannot
+// succeed late. What stopped it is found in the sandbox, not in this error.
+var errStopped = errors.New("the guest was stopped")
+
+// sleep takes real time, and ends with the attempt. The guest's clock moves by exactly what was asked for.
+func (s *sandbox) sleep(ns int64) {
+	if ns <= 0 {
+		return
+	}
+	t := time.NewTimer(time.Duration(ns))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		s.clock.passed += ns
+	case <-s.ctx.Done():
+		panic(errStopped)
+	}
+}
+
+// clockStep is how far the guest's clock moves with each reading: 1 µs, so that a guest that waits for the clock to move
+// does not wait for ever, and one that reads it often does not run ahead by much.
+const clockStep = int64(time.Microsecond)
+
+// clock is the guest's: both of its clocks are functions of how often they were read and how long the guest slept.
+type clock struct {
+	start  int64 // Unix nanoseconds
+	passed int64 // nanoseconds since
+}
+
+func (c *clock) wall() (sec int64, nsec int32) {
+	c.passed += clockStep
+	t := c.start + c.passed
+	sec, rest := t/int64(time.Second), t%int64(time.Second)
+	if rest < 0 {
+		sec, rest = sec-1, rest+int64(time.Second)
+	}
+	return sec, int32(rest)
+}
+
+// monotonic is never 0, which some runtimes take for a broken clock.
+func (c *clock) monotonic() int64 {
+	c.passed += clockStep
+	return c.passed
+}
+
+// output collects what the guest prints. Passing the limit stops the guest.
+type output struct {
+	b     []byte
+	limit int
+	over  bool
+}
+
+var _ io.Writer = (*output)(nil)
+
+func (o *output) Write(p []byte) (int, error) {
+	if len(p) > o.limit-len(o.b) {
+		o.over = true
+		panic(errStopped)
+	}
+	o.b = append(o.b, p...)
+	return len(p), nil
+}
+
+// sandboxes hands them out.
+type sandboxes struct {
+	pool  sync.Pool
+	slabs slabs
+}
+
+func (p *sandboxes) get() *sandbox {
+	if s, ok := p.pool.Get().(*sandbox); ok {
+		return s
+	}
+	return newSandbox(&p.slabs)
+}
+
+func (p *sandboxes) put(s *sandbox) { p.pool.Put(s) }
