@@ -1,0 +1,463 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"deed/domain"
+	"deed/domain/partition"
+	"deed/eventstore"
+)
+
+type phase int
+
+const (
+	away     phase = iota // not assigned to this node, or on the way out
+	folding               // reading up to the end of the log as it was when the partition was assigned
+	claimed               // the claim is appended and not read back
+	acting                // the own claim is in force
+	draining              // acting, but nothing new is begun
+)
+
+// Owner acts on one partition, on the goroutine of its Line. It decides on folded state only, and one decision at a time
+// per invocation: while an own append for it is not read back, nothing else is decided for it.
+type Owner struct {
+	d    *Deps
+	p    int
+	line Line
+	log  *slog.Logger
+
+	// All below is owned by the line's goroutine.
+	fold    *partition.Fold
+	phase   phase
+	round   int // counts claims; what comes back from an earlier round is dropped
+	stamp   domain.Stamp
+	upTo    int64 // folding: the sampled end of the log
+	ctx     context.Context
+	stop    context.CancelCauseFunc
+	live    map[domain.InvocationID]*live
+	held    int
+	pending []*appended // own records that are not read back, in order
+	out     []eventstore.Message
+	outCall *call
+	timers  timers
+	drained []func()
+
+	acts atomic.Bool // mirrors phase for doors, which prefer partitions that their node owns
+}
+
+// live is what an owner knows of an invocation besides the log: what is under way.
+type live struct {
+	pending   int                 // own records enqueued and not read back
+	request   *eventstore.Message // the request's record, while it is held
+	ticket    *Ticket             // place in Runs; nil if none is wanted
+	granted   bool
+	preparing bool
+	prepared  *prepared
+	running   context.CancelCauseFunc // of the attempt that runs
+	ended     bool                    // the attempt ended and its outcome is on its way
+	writing   bool                    // the notification's record is being made
+	tell      *Ticket                 // place in Tells
+	telling   bool
+	wake      domain.Instant // the timer that is set; 0 if none
+	retryAt   domain.Instant // not before: after a failed preparation
+}
+
+type prepared struct {
+	seed  [16]byte
+	at    domain.Instant
+	env   []domain.EnvVar
+	event []byte
+}
+
+// call is one Append; appended is one record of it.
+type call struct {
+	at     time.Time
+	offset atomic.Int64 // of the first record; -1 until acknowledged or if unknown
+}
+
+type appended struct {
+	seq   uint64
+	id    domain.InvocationID
+	call  *call
+	index int64
+}
+
+// NewOwner is an owner that does nothing until the partition is assigned.
+func NewOwner(d *Deps, p int, line Line) *Owner {
+	return &Owner{d: d, p: p, line: line, log: d.Logger.With("partition", p), live: map[domain.InvocationID]*live{}}
+}
+
+// Acting reports whether the partition is owned by this node now. It may be called from anywhere.
+func (o *Owner) Acting() bool { return o.acts.Load() }
+
+// Assign begins to take the partition over: fold to the end of the log, claim, act once the claim was read back.
+func (o *Owner) Assign() {
+	o.line.Do(func(f *partition.Fold) {
+		if o.phase == away {
+			o.fold = f
+			o.takeOver()
+		}
+	})
+}
+
+// Revoke drains: nothing is begun any more, running attempts may end until ctx does. It returns when the partition is
+// given up.
+func (o *Owner) Revoke(ctx context.Context) {
+	done := make(chan struct{})
+	ok := o.line.Do(func(*partition.Fold) {
+		if o.phase != acting {
+			o.giveUp("revoked")
+			close(done)
+			return
+		}
+		o.phase = draining
+		o.acts.Store(false)
+		o.drained = append(o.drained, func() { close(done) })
+		for _, l := range o.live {
+			if !l.granted && l.ticket != nil {
+				o.leaveRuns(l)
+			}
+		}
+		o.settleDrain()
+	})
+	if !ok {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		gone := make(chan struct{})
+		if o.line.Do(func(*partition.Fold) { o.giveUp("revoked before it was drained"); close(gone) }) {
+			<-gone
+		}
+	}
+}
+
+func (o *Owner) now() domain.Instant { return domain.InstantOf(o.d.Now()) }
+
+func (o *Owner) takeOver() {
+	o.phase, o.upTo = folding, -1
+	o.round++
+	o.ctx, o.stop = context.WithCancelCause(context.Background())
+	round, ctx := o.round, o.ctx
+	go func() {
+		for {
+			_, end, err := o.d.Log.Bounds(ctx, o.p)
+			if err == nil {
+				o.do(round, func() { o.upTo = end; o.claim() })
+				return
+			}
+			o.log.Warn("end of the log cannot be read; trying again", "error", err)
+			if pause(ctx, retryClaim) != nil {
+				return
+			}
+		}
+	}()
+}
+
+// do runs fn on the line unless the round has ended meanwhile, and then sends what fn decided.
+func (o *Owner) do(round int, fn func()) {
+	o.line.Do(func(*partition.Fold) {
+		if round == o.round {
+			fn()
+			o.flush()
+		}
+	})
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// claim appends the claim once the fold has reached the sampled end. Nothing is done before it is read back: to act on a
+// claim that was only acknowledged is to act on a state that is not the last one.
+func (o *Owner) claim() {
+	if o.phase != folding || o.upTo < 0 || o.fold.Next() < o.upTo {
+		return
+	}
+	o.phase = claimed
+	var id domain.UUID
+	o.d.Random(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	o.stamp = domain.Stamp{Epoch: o.fold.Owner().Epoch + 1, Owner: domain.OwnerID(id)}
+	marker := domain.PartitionOwned{LogTime: o.fold.LogTime(), Group: o.d.Group, Node: o.d.Node, Protocol: domain.Protocol}
+	o.enqueue(domain.Record{ID: domain.OwnerRecordID(o.stamp.Owner, 0), At: o.now(), Stamp: o.stamp, Event: marker}, domain.InvocationID{})
+	o.flush()
+}
+
+// Batch implements projections.Subscriber.
+func (o *Owner) Batch(f *partition.Fold, batch []eventstore.Judged) {
+	if o.phase == away {
+		return
+	}
+	o.fold = f
+	for i := range batch {
+		if o.phase == away || !o.see(&batch[i]) {
+			break
+		}
+	}
+	if o.phase == folding {
+		o.claim()
+	}
+	o.flush()
+	o.settleDrain()
+}
+
+// see looks at one judged record. It reports false when the owner has stopped.
+func (o *Owner) see(j *eventstore.Judged) bool {
+	r := &j.Record
+	if m, ok := r.Event.(domain.PartitionOwned); ok && !m.Renewal {
+		return o.seeClaim(j)
+	}
+	if o.phase != acting && o.phase != draining {
+		return true
+	}
+	if r.Stamp == (domain.Stamp{Epoch: o.stamp.Epoch, Owner: o.stamp.Owner, Seq: r.Stamp.Seq}) {
+		if !o.seeOwn(j) {
+			return false
+		}
+	} else if j.Verdict.Reason == partition.TooLate {
+		o.enqueue(o.record(domain.RequestRefused{Offset: j.Message.Offset, Reason: string(partition.TooLate)}, r.Subject, r.ID), domain.InvocationID{})
+	}
+	if !j.Verdict.Effective() {
+		return true
+	}
+	if req, ok := r.Event.(domain.InvocationRequested); ok {
+		o.hold(req.ID, &j.Message)
+		if !req.Parent.IsZero() {
+			o.step(req.Parent)
+		}
+	}
+	o.step(r.Subject)
+	return true
+}
+
+func (o *Owner) seeClaim(j *eventstore.Judged) bool {
+	own := j.Record.Stamp.Owner == o.stamp.Owner && o.phase != folding
+	switch {
+	case own && j.Verdict.Effective():
+		o.pop(&j.Record)
+		o.phase = acting
+		o.acts.Store(true)
+		o.log.Info("partition owned", "epoch", o.stamp.Epoch, "unsettled", o.fold.Unsettled())
+		o.begin()
+	case own: // somebody was faster
+		o.restart("the claim was void")
+		return false
+	case j.Verdict.Effective() && o.phase != folding:
+		o.restart(fmt.Sprintf("superseded by the claim of epoch %d", j.Record.Stamp.Epoch))
+		return false
+	}
+	return true
+}
+
+// begin steps everything that is not settled, once, right after the own claim came into force.
+func (o *Owner) begin() {
+	o.fold.Entries(func(e *partition.Entry) bool {
+		if !e.Settled() {
+			o.step(e.ID)
+		}
+		return true
+	})
+	o.fold.Refused(func(id domain.InvocationID, offset int64) {
+		o.enqueue(o.record(domain.RequestRefused{Offset: offset, Reason: string(partition.TooLate)}, id, domain.UUID{}), domain.InvocationID{})
+	})
+}
+
+// seeOwn matches an own record that came back. It must be the next one, effective, and where it was acknowledged;
+// anything else says that the log is not what this owner thought: it stops.
+func (o *Owner) seeOwn(j *eventstore.Judged) bool {
+	if j.Verdict.Reason == partition.Duplicate {
+		return true // a copy of one that was read back before
+	}
+	a := o.pop(&j.Record)
+	switch {
+	case a == nil:
+		o.restart(fmt.Sprintf("own record %d came back unexpected at offset %d", j.Record.Stamp.Seq, j.Message.Offset))
+		return false
+	case j.Record.Type == "AttemptStarted" && j.Verdict.Reason == partition.Reason(domain.MisfitCanceled):
+		// A cancel landed first: the start is void, and the invocation is discarded.
+		if l := o.live[a.id]; l != nil {
+			o.leaveRuns(l)
+		}
+		o.step(a.id)
+	case !j.Verdict.Effective():
+		o.restart(fmt.Sprintf("own %s (record %d) came back %s", j.Record.Type, a.seq, j.Verdict))
+		return false
+	}
+	return true
+}
+
+func (o *Owner) pop(r *domain.Record) *appended {
+	if len(o.pending) == 0 || o.pending[0].seq != r.Stamp.Seq {
+		return nil
+	}
+	a := o.pending[0]
+	o.pending = o.pending[1:]
+	if l := o.live[a.id]; l != nil {
+		l.pending--
+	}
+	return a
+}
+
+// record stamps an event as this owner's next record.
+func (o *Owner) record(e domain.Event, id domain.InvocationID, cause domain.UUID) domain.Record {
+	o.stamp.Seq++
+	return domain.Record{
+		ID: domain.OwnerRecordID(o.stamp.Owner, o.stamp.Seq), Type: e.Type(), Subject: id,
+		At: max(o.now(), o.fold.LogTime()), Stamp: o.stamp, Causation: cause, Event: e,
+	}
+}
+
+// enqueue adds a record to what the next flush appends. id is the invocation that must wait for it.
+func (o *Owner) enqueue(r domain.Record, id domain.InvocationID) {
+	m, err := eventstore.Encode(o.d.Cluster, o.p, &r)
+	if err != nil {
+		// Sizes are bounded before this point; a record that cannot be written would stop every next owner, too.
+		o.log.Error("record cannot be encoded; the partition is given up", "type", r.Type, "invocation", id, "error", err)
+		o.restart("a record cannot be encoded")
+		return
+	}
+	if o.outCall == nil {
+		o.outCall = &call{at: o.d.Now()}
+		o.outCall.offset.Store(-1)
+	}
+	o.pending = append(o.pending, &appended{seq: r.Stamp.Seq, id: id, call: o.outCall, index: int64(len(o.out))})
+	o.out = append(o.out, m)
+	if !id.IsZero() {
+		o.alive(id).pending++
+	}
+}
+
+// flush appends everything that was decided since the last one, in one call. If we crash before it nothing was decided;
+// if we crash behind it the next owner reads it.
+func (o *Owner) flush() {
+	if len(o.out) == 0 {
+		return
+	}
+	out, c, round := o.out, o.outCall, o.round
+	o.out, o.outCall = nil, nil
+	o.d.Log.Append(o.p, out, func(offset int64, err error) {
+		c.offset.Store(offset)
+		if err != nil {
+			o.do(round, func() { o.restart("append: " + err.Error()) })
+		}
+	})
+}
+
+// restart stops this owner's epoch, for one of the reasons of protocol 6.2, and claims anew after a while: the partition is
+// still assigned. What was appended under the old claim counts as far as the log says so.
+func (o *Owner) restart(why string) {
+	round := o.round
+	if o.phase == away {
+		return
+	}
+	waiting := o.drained
+	o.drained = nil
+	o.giveUp(why)
+	if waiting != nil {
+		for _, fn := range waiting {
+			fn()
+		}
+		return
+	}
+	o.phase = folding
+	o.upTo = -1
+	time.AfterFunc(retryClaim+time.Duration(round%4)*50*time.Millisecond, func() {
+		o.line.Do(func(f *partition.Fold) {
+			if o.phase == folding && o.round == round+1 {
+				o.takeOver()
+			}
+		})
+	})
+}
+
+var errGivenUp = errors.New("the partition was given up")
+
+// giveUp ends the epoch: no new appends, running guests stopped, timers dropped.
+func (o *Owner) giveUp(why string) {
+	if o.phase == away {
+		return
+	}
+	o.log.Info("partition given up", "epoch", o.stamp.Epoch, "why", why)
+	o.round++
+	o.acts.Store(false)
+	o.phase = away
+	if o.stop != nil {
+		o.stop(errGivenUp)
+	}
+	for _, l := range o.live {
+		o.leaveRuns(l)
+		if l.tell != nil {
+			o.d.Tells.Leave(l.tell)
+		}
+	}
+	o.live = map[domain.InvocationID]*live{}
+	o.held = 0
+	o.pending, o.out, o.outCall = nil, nil, nil
+	o.timers.clear()
+	for _, fn := range o.drained {
+		fn()
+	}
+	o.drained = nil
+}
+
+// settleDrain ends a drain when nothing runs and nothing is under way.
+func (o *Owner) settleDrain() {
+	if o.phase != draining || len(o.pending) > 0 || len(o.out) > 0 {
+		return
+	}
+	for _, l := range o.live {
+		if l.running != nil || l.preparing || l.writing || l.telling {
+			return
+		}
+	}
+	o.giveUp("drained")
+}
+
+func (o *Owner) alive(id domain.InvocationID) *live {
+	l := o.live[id]
+	if l == nil {
+		l = &live{}
+		o.live[id] = l
+	}
+	return l
+}
+
+// hold keeps a request's record until its run, within bounds; what is not held is read again.
+func (o *Owner) hold(id domain.InvocationID, m *eventstore.Message) {
+	if o.held+len(m.Value) > heldBytes {
+		return
+	}
+	l := o.alive(id)
+	if l.request == nil {
+		l.request = m
+		o.held += len(m.Value)
+	}
+}
+
+func (o *Owner) release(l *live) {
+	if l.request != nil {
+		o.held -= len(l.request.Value)
+		l.request = nil
+	}
+}
+
+func (o *Owner) leaveRuns(l *live) {
+	if l.ticket != nil {
+		o.d.Runs.Leave(l.ticket)
+	}
+	l.ticket, l.granted, l.prepared = nil, false, nil
+}

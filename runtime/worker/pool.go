@@ -1,0 +1,138 @@
+package worker
+
+import "sync"
+
+// Pool bounds how much runs at once on a node, in all and for each key, and is fair: what waits is taken round-robin over
+// the keys, so one slow or flooded function does not hold up the others. Within a key, urgent work (a due retry) goes
+// first, or it would wait behind the whole backlog.
+type Pool struct {
+	mu      sync.Mutex
+	total   int
+	perKey  int
+	running int
+	keys    map[string]*queue
+	ring    []*queue // keys that have something waiting
+	turn    int
+}
+
+type queue struct {
+	key            string
+	running        int
+	urgent, normal []*Ticket
+	listed         bool
+}
+
+// Ticket is a place in the pool.
+type Ticket struct {
+	q        *queue
+	grant    func()
+	granted  bool
+	returned bool
+}
+
+// NewPool runs at most total at once, and at most perKey of one key; both at least 1.
+func NewPool(total, perKey int) *Pool {
+	return &Pool{total: max(total, 1), perKey: max(perKey, 1), keys: map[string]*queue{}}
+}
+
+// Enter asks for a place. If there is one the ticket is granted at once and grant is not called; else grant is called
+// later, on the goroutine of whoever leaves, and must not block.
+func (p *Pool) Enter(key string, urgent bool, grant func()) (t *Ticket, now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.keys[key]
+	if q == nil {
+		q = &queue{key: key}
+		p.keys[key] = q
+	}
+	t = &Ticket{q: q, grant: grant}
+	if p.running < p.total && q.running < p.perKey && len(q.urgent)+len(q.normal) == 0 {
+		p.running++
+		q.running++
+		t.granted = true
+		return t, true
+	}
+	if urgent {
+		q.urgent = append(q.urgent, t)
+	} else {
+		q.normal = append(q.normal, t)
+	}
+	if !q.listed {
+		q.listed = true
+		p.ring = append(p.ring, q)
+	}
+	return t, false
+}
+
+// Leave gives the place back, or the wish for one. It may be called once or more, granted or not.
+func (p *Pool) Leave(t *Ticket) {
+	p.mu.Lock()
+	if t.returned {
+		p.mu.Unlock()
+		return
+	}
+	t.returned = true
+	var next []*Ticket
+	if t.granted {
+		p.running--
+		t.q.running--
+		next = p.fill()
+		if t.q.running == 0 && !t.q.listed {
+			delete(p.keys, t.q.key)
+		}
+	}
+	p.mu.Unlock()
+	for _, n := range next {
+		n.grant()
+	}
+}
+
+// Running is how many places are taken.
+func (p *Pool) Running() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running
+}
+
+// fill grants what waits, one key after the other.
+func (p *Pool) fill() (granted []*Ticket) {
+	for skipped := 0; p.running < p.total && len(p.ring) > 0 && skipped < len(p.ring); {
+		if p.turn >= len(p.ring) {
+			p.turn = 0
+		}
+		q := p.ring[p.turn]
+		if q.running >= p.perKey {
+			p.turn++
+			skipped++
+			continue
+		}
+		t := q.pop()
+		if t == nil {
+			q.listed = false
+			p.ring = append(p.ring[:p.turn], p.ring[p.turn+1:]...)
+			continue
+		}
+		skipped = 0
+		p.turn++
+		p.running++
+		q.running++
+		t.granted = true
+		granted = append(granted, t)
+	}
+	return granted
+}
+
+// pop takes the first ticket that is still wanted.
+func (q *queue) pop() *Ticket {
+	for _, line := range []*[]*Ticket{&q.urgent, &q.normal} {
+		for len(*line) > 0 {
+			t := (*line)[0]
+			(*line)[0] = nil
+			*line = (*line)[1:]
+			if !t.returned {
+				return t
+			}
+		}
+	}
+	return nil
+}
