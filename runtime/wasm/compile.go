@@ -87,6 +87,3 @@ func compileWith(r wazero.Runtime, module []byte) (c wazero.CompiledModule, err 
 	}
 	return c, nil
 }
-
-// rewrite is where a module is changed between the walk and the compiler.
-func rewrite(module []byte, _ facts) []byte { return module }

@@ -20,28 +20,26 @@ const (
 	slabClasses     = 32 - smallestReserve + 1
 )
 
-// slabs is the pool. What it holds is bounded: keptSlabs of each class, each with at most keptBytes touched.
+// slabs is the pool. What it holds is bounded: keptSlabs, each with at most keptBytes touched.
 type slabs struct {
 	mu     sync.Mutex // guards what follows
 	free   [slabClasses][]*slab
+	kept   int // in free
 	closed bool
 }
 
-// keptSlabs is more than the attempts that a node of some 16 cores runs at once.
+// keptSlabs is more than the attempts that a node of some 16 cores runs at once; with 4 MiB touched they hold 128 MiB.
 const keptSlabs = 32
 
 // get gives a slab of at least n bytes, 0 < n <= 4 GiB, all zero.
 func (p *slabs) get(n uint64) (*slab, error) {
 	class := max(0, bits.Len64(n-1)-smallestReserve)
 	p.mu.Lock()
-	if f := p.free[class]; len(f) > 0 {
-		s := f[len(f)-1]
-		f[len(f)-1] = nil
-		p.free[class] = f[:len(f)-1]
-		p.mu.Unlock()
+	s := p.pop(class)
+	p.mu.Unlock()
+	if s != nil {
 		return s, nil
 	}
-	p.mu.Unlock()
 	b, err := reserve(1 << (class + smallestReserve))
 	if err != nil {
 		return nil, err
@@ -49,27 +47,46 @@ func (p *slabs) get(n uint64) (*slab, error) {
 	return &slab{b, class}, nil
 }
 
-// put takes a slab back whose first touched bytes may be other than zero.
+// put takes a slab back whose first touched bytes may be other than zero. When the pool is full, it makes room for the
+// slab by dropping one of the class of which it has most.
 func (p *slabs) put(s *slab, touched uint64) {
-	if !p.room(s.class) || !wipe(s.b[:touched]) {
+	if !wipe(s.b[:touched]) {
 		unreserve(s.b)
 		return
 	}
+	drop := s
 	p.mu.Lock()
-	if !p.closed && len(p.free[s.class]) < keptSlabs {
+	if !p.closed {
 		p.free[s.class] = append(p.free[s.class], s)
-		s = nil
+		p.kept++
+		drop = nil
+		if p.kept > keptSlabs {
+			most := 0
+			for class := range p.free {
+				if len(p.free[class]) > len(p.free[most]) {
+					most = class
+				}
+			}
+			drop = p.pop(most)
+		}
 	}
 	p.mu.Unlock()
-	if s != nil {
-		unreserve(s.b)
+	if drop != nil {
+		unreserve(drop.b)
 	}
 }
 
-func (p *slabs) room(class int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.closed && len(p.free[class]) < keptSlabs
+// pop takes the slab of a class that was put last, the one most likely to be in a processor's cache; nil without one.
+func (p *slabs) pop(class int) *slab {
+	f := p.free[class]
+	if len(f) == 0 {
+		return nil
+	}
+	s := f[len(f)-1]
+	f[len(f)-1] = nil
+	p.free[class] = f[:len(f)-1]
+	p.kept--
+	return s
 }
 
 // close gives everything back; slabs put later are given back at once.
@@ -83,6 +100,7 @@ func (p *slabs) close() {
 		}
 		p.free[class] = nil
 	}
+	p.kept = 0
 }
 
 // memory is the linear memory of one attempt: the engine's allocator and what it allocated in one. The engine's Free does

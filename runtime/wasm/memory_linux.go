@@ -7,7 +7,7 @@ import (
 
 // keptBytes is how much of a slab is zeroed in place when it goes back; what lies behind it is given to the kernel, which
 // hands out zero pages again when they are touched. In place is faster for what the next guest touches as well.
-const keptBytes = 1 << 20
+const keptBytes = 4 << 20
 
 // reserve maps n bytes of zeros that take real memory only as they are touched.
 func reserve(n int) ([]byte, error) {

@@ -1,0 +1,180 @@
+package wasm
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"deed/domain"
+	. "deed/runtime/wasm/wasmtest"
+)
+
+// huge is the largest count a section can claim, in five bytes.
+var huge = U(1<<32 - 1)
+
+func TestRefused(t *testing.T) {
+	h := open(t)
+	with := func(change func(*Parts)) []byte {
+		p := CommandParts(1)
+		change(&p)
+		return p.Bytes()
+	}
+	section := func(id byte, content ...[]byte) []byte { return Join(Header(), Section(id, Join(content...))) }
+	locals := Join(U(2), U(40_000), []byte{I32}, U(40_000), []byte{I64}, []byte{0x0b})
+	table := func(flag byte, limits ...[]byte) []byte { return Join([]byte{0x70, flag}, Join(limits...)) }
+	grows := []byte{0xd0, 0x70, 0x41, 1, 0xfc, 15, 0, 0x1a}
+	deep := func(n int) []byte {
+		return Join(slices.Repeat([]byte{0x02, 0x40}, n), slices.Repeat([]byte{0x0b}, n))
+	}
+	branches := Join(Const(0), []byte{0x0e}, U(30_000), make([]byte, 30_001))
+	for _, c := range []struct {
+		name   string
+		module []byte
+		words  string
+	}{
+		{"nothing", nil, "is not WebAssembly"},
+		{"text", []byte("#!/bin/sh\n"), "is not WebAssembly"},
+		{"an ELF program", []byte("\x7fELF\x02\x01\x01\x00"), "is not WebAssembly"},
+		{"three bytes", []byte("\x00as"), "truncated"},
+		{"magic only", []byte("\x00asm\x01"), "truncated"},
+		{"component", []byte("\x00asm\x0d\x00\x01\x00"), "component"},
+		{"version 2", []byte("\x00asm\x02\x00\x00\x00"), "version 02 00 00 00"},
+		{"too large", append(Header(), make([]byte, maxModule)...), "at most 32 MiB"},
+		{"empty", Header(), "exports no _start"},
+		{"truncated section", Join(Header(), []byte{1, 100, 1}), "only 1 bytes remain"},
+		{"section without size", Join(Header(), []byte{1}), "truncated"},
+		{"too long a section", Join(Header(), Section(1, []byte{0, 0})), "1 bytes too many in section 1"},
+		{"endless number", Join(Header(), []byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}), "longer than 32 bits"},
+		{"14 bytes of functions", section(3, huge), "functions"},
+		{"types", section(1, huge), "types"},
+		{"imports", section(2, huge), "imports"},
+		{"tables", section(4, huge), "tables"},
+		{"memories", section(5, huge), "memories"},
+		{"globals", section(6, huge), "globals"},
+		{"exports", section(7, huge), "exports"},
+		{"element segments", section(9, huge), "element segments"},
+		{"bodies", section(10, huge), "function bodies"},
+		{"data segments", section(11, huge), "data segments"},
+		{"data count", section(12, huge), "data segments"},
+		{"functions within the limit", section(3, U(90_000)), "claims 90000 functions"},
+		{"parameters", section(1, U(1), []byte{0x60}, huge), "parameters"},
+		{"elements", section(9, U(1), []byte{0, 0x41, 0, 0x0b}, huge), "entries"},
+		{"body", section(10, U(1), huge), "bytes in a function"},
+		{"data", section(11, U(1), []byte{0, 0x41, 0, 0x0b}, huge), "bytes in a data segment"},
+		{"names", section(0, Name("name"), []byte{1}, U(5), huge), "names"},
+		{"local names", section(0, Name("name"), []byte{2}, U(5), huge), "named locals"},
+		{"import of env.foo", with(func(p *Parts) { p.Imports = append(p.Imports, Import("env", "foo", 0)) }),
+			"imports env.foo, which Deed does not offer: only functions of wasi_snapshot_preview1"},
+		{"unknown WASI function", with(func(p *Parts) { p.Imports = append(p.Imports, WASI("sock_open", 0)) }), "wasi_snapshot_preview1.sock_open"},
+		{"import of memory", with(func(p *Parts) {
+			p.Imports = append(p.Imports, Join(Name("env"), Name("mem\x1b"), []byte{2, 0, 1}))
+		}), "imports env.mem?"},
+		{"WASI function of another type", with(func(p *Parts) { p.Imports[0] = WASI("fd_read", 0) }), "cannot be instantiated"},
+		{"no _start", with(func(p *Parts) { p.Exports = nil }), "exports no _start: build a WASI command"},
+		{"_start is a memory", with(func(p *Parts) { p.Exports[0] = Join(Name("_start"), []byte{2, 0}) }), "exports no _start"},
+		{"_start with parameters", with(func(p *Parts) { p.Exports[0] = Export("_start", ProcExit) }), "_start with parameters"},
+		{"_start that is not there", with(func(p *Parts) { p.Exports[0] = Export("_start", 100) }), "not there"},
+		{"4 GiB of memory", Command(65536), "needs 4 GiB of memory to start, and its limit is 64 MiB"},
+		{"shared memory", with(func(p *Parts) { p.Memories[0] = []byte{3, 1, 1} }), "shared"},
+		{"large table", with(func(p *Parts) { p.Tables = [][]byte{table(0, U(1<<20))} }), "tables of 1048576 entries"},
+		{"many tables", with(func(p *Parts) { p.Tables = slices.Repeat([][]byte{table(0, U(100_000))}, 2) }), "tables of 200000 entries"},
+		{"table that grows for ever", with(func(p *Parts) { p.Tables = [][]byte{table(0, U(1))}; p.Code[0] = Body(grows) }), "without a maximum"},
+		{"table that grows far", with(func(p *Parts) { p.Tables = [][]byte{table(1, U(1), U(1<<30))}; p.Code[0] = Body(grows) }), "grows tables to"},
+		{"locals", with(func(p *Parts) { p.Code[0] = Join(U(uint64(len(locals))), locals) }), "locals in one function"},
+		{"nesting", with(func(p *Parts) { p.Code[0] = Body(deep(60_000)) }), "nests more than"},
+		{"nesting again and again", with(func(p *Parts) {
+			p.Functions = slices.Repeat([][]byte{U(0)}, 5)
+			p.Code = slices.Repeat([][]byte{Body(deep(19_000))}, 5)
+		}), "nests too many"},
+		{"branch table", with(func(p *Parts) { p.Code[0] = Body(branches) }), "targets in one branch table"},
+		{"unended function", with(func(p *Parts) { p.Code[0] = Join(U(2), []byte{0, 0x01}) }), "truncated"},
+		{"code after the end", with(func(p *Parts) { p.Code[0] = Join(U(3), []byte{0, 0x0b, 0x0b}) }), "after the end"},
+		{"exception handling", with(func(p *Parts) { p.Code[0] = Body(Op(0x06, 0x40, 0x0b)) }), "instruction 06"},
+		{"threads", with(func(p *Parts) { p.Code[0] = Body(Op(0xfe, 3, 0)) }), "instruction fe"},
+		{"wrong types", with(func(p *Parts) { p.Code[0] = Body(Const(1)) }), "malformed"},
+		{"start function that traps", with(func(p *Parts) { p.Code[0] = Body(Op(0)); p.Start = U(Start) }), "cannot be instantiated: trapped: unreachable"},
+		{"start function that exits", with(func(p *Parts) { p.Code[0] = Body(Const(1), Call(ProcExit)); p.Start = U(Start) }), "cannot be instantiated: exited"},
+		{"data outside memory", with(func(p *Parts) { p.Data = [][]byte{Data(1<<16, "x")} }), "cannot be instantiated"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := h.Check(context.Background(), c.module, limits())
+			var bad *BadModuleError
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.words) || len(err.Error()) > 2*maxError {
+				t.Errorf("%v, want %q in it", err, c.words)
+			}
+		})
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	h := open(t)
+	tables := CommandParts(1, []byte{0xd0, 0x70, 0x41, 1, 0xfc, 15, 0, 0x1a})
+	tables.Tables = [][]byte{{0x70, 1, 1, 100}}
+	vectors := CommandParts(1, Op(0xfd, 12), make([]byte, 16), Op(0xfd, 12), make([]byte, 16), Op(0xfd, 13), make([]byte, 16), Op(0xfd, 21, 3), Drop())
+	for name, module := range map[string][]byte{
+		"echo": Echo(), "spin": Spin(), "trap": Trap(), "exit": Exit(1), "grow": Grow(), "sleep": Sleep(1),
+		"recurse": Recurse(), "flood": Flood(1, 1), "print": Print("x", 1),
+		"bounded tables": tables.Bytes(), "vectors": vectors.Bytes(),
+		"custom sections": Join(Echo(), Section(0, Join(Name("x"), []byte("anything"))),
+			Section(0, Join(Name("name"), []byte{0}, U(2), Name("m"), []byte{1}, U(4), U(1), U(0), Name("f")))),
+	} {
+		if err := h.Check(context.Background(), module, limits()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Whatever is done to a module, it is refused or runs; nothing panics, and nothing takes what it may not have.
+func TestMutations(t *testing.T) {
+	h := open(t)
+	rounds := 4000
+	if testing.Short() {
+		rounds = 400
+	}
+	p := CommandParts(1, Write(1, 0, 8), Drop(), []byte{0x02, 0x40, 0x41, 0, 0x0e, 1, 0, 0, 0x0b}, []byte{0x41, 0, 0x11, 0, 0})
+	p.Tables = [][]byte{{0x70, 1, 2, 2}}
+	p.Globals = [][]byte{Join([]byte{I32, 1}, Const(0), []byte{0x0b})}
+	p.Elements = [][]byte{Join([]byte{0, 0x41, 0, 0x0b}, Vector(U(Start)))}
+	p.Data = [][]byte{Data(100, "some data"), Data(300, "and more")}
+	seeds := [][]byte{p.Bytes(), Echo(), Grow(), Print(`{"error":"x"}`, 1), Sleep(1)}
+	rng := rand.New(rand.NewPCG(1, 2))
+	ran := 0
+	for i := range rounds {
+		b := slices.Clone(seeds[i%len(seeds)])
+		for range 1 + rng.IntN(4) {
+			at := 8 + rng.IntN(len(b)-8)
+			switch rng.IntN(4) {
+			case 0:
+				b[at] = byte(rng.Uint32())
+			case 1:
+				b[at] ^= 1 << rng.IntN(8)
+			case 2:
+				b = slices.Delete(b, at, min(len(b), at+1+rng.IntN(3)))
+			case 3:
+				b = slices.Insert(b, at, byte(rng.Uint32()))
+			}
+			if len(b) <= 8 {
+				break
+			}
+		}
+		m, err := h.compile(context.Background(), b)
+		if err != nil {
+			if bad := (*BadModuleError)(nil); !errors.As(err, &bad) {
+				t.Fatalf("% x: %v", b, err)
+			}
+			continue
+		}
+		ran++
+		a := attempt("event")
+		a.Limits = domain.Limits{Timeout: domain.MinTimeout / 10, Memory: 1 << 20, MaxOutput: 1 << 10}
+		m.Run(context.Background(), a)
+		m.compiled.Close(context.Background())
+	}
+	if ran == 0 || ran == rounds {
+		t.Errorf("%d of %d ran", ran, rounds)
+	}
+	t.Logf("%d of %d ran", ran, rounds)
+}
