@@ -1,0 +1,88 @@
+// Package node assembles a whole system from one Config: the embedded broker or a connection to a cluster, one tail a
+// partition, the owners, the door and the HTTP server. It is the only package that knows everyone.
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"deed/eventstore"
+)
+
+// Config of a node. The zero value of a field means its default.
+type Config struct {
+	// Data is the node's directory: the embedded log, modules and large payloads, objects of obs://B/P under
+	// objects/B/P, compiled code. Required.
+	Data string
+	// Listen is host:port of the HTTP server, on a loopback address. Defaults to 127.0.0.1:3333.
+	Listen string
+	// KafkaListen opens the embedded broker at a known host:port to other clients. Defaults to a free port.
+	KafkaListen string
+	// Brokers of a Kafka cluster to use instead of the embedded broker.
+	Brokers []string
+	// Namespace is the prefix of topics and groups. Defaults to "deed".
+	Namespace string
+	// Partitions of deed.invocations, if it is created now: 1 to 4096. Defaults to 4.
+	Partitions int
+	// Concurrency is how many attempts run at once on this node. Defaults to 16 a processor.
+	Concurrency int
+	// FunctionConcurrency is how many attempts of one function run at once on this node. Defaults to half of Concurrency.
+	FunctionConcurrency int
+	// Grace is how long running attempts may go on after a stop was asked for. Defaults to 10 s.
+	Grace time.Duration
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// DefaultListen is where a node listens by default.
+const DefaultListen = "127.0.0.1:3333"
+
+func (c Config) validate() (Config, error) {
+	if c.Data == "" {
+		return c, fmt.Errorf("no data directory is given")
+	}
+	abs, err := filepath.Abs(c.Data)
+	if err != nil {
+		return c, fmt.Errorf("data directory: %w", err)
+	}
+	c.Data = abs
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return c, fmt.Errorf("--listen %q is not host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return c, fmt.Errorf("--listen %s is refused: without keys the server serves this machine only (use 127.0.0.1)", c.Listen)
+	}
+	if c.Namespace == "" {
+		c.Namespace = eventstore.DefaultNamespace
+	}
+	if c.Partitions == 0 {
+		c.Partitions = 4
+	}
+	if c.Partitions < 1 || c.Partitions > 4096 {
+		return c, fmt.Errorf("--partitions %d is out of range: allowed are 1 to 4096", c.Partitions)
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 16 * runtime.GOMAXPROCS(0)
+	}
+	if c.FunctionConcurrency == 0 {
+		c.FunctionConcurrency = max(1, c.Concurrency/2)
+	}
+	if c.Concurrency < 1 || c.FunctionConcurrency < 1 {
+		return c, fmt.Errorf("--concurrency must be at least 1")
+	}
+	if c.Grace == 0 {
+		c.Grace = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}

@@ -1,0 +1,376 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"deed/cmd/internal/door"
+	"deed/domain/partition"
+	"deed/eventstore"
+	"deed/eventstore/blob"
+	"deed/eventstore/embedded"
+	"deed/eventstore/kafka"
+	"deed/projections"
+	"deed/projections/functions"
+	"deed/projections/invocations"
+	"deed/projections/notify"
+	"deed/projections/retry"
+	"deed/runtime/sink/object"
+	"deed/runtime/wasm"
+	"deed/runtime/worker"
+)
+
+// Node is a running system.
+type Node struct {
+	Door     *door.Door
+	Registry *functions.Registry
+	Model    *invocations.Model
+	config   Config
+
+	listener net.Listener
+	broker   *embedded.Broker
+	cluster  *kafka.Cluster
+	logs     []eventstore.Log
+	host     *wasm.Host
+	blobs    *blob.Store
+	lock     *os.File
+
+	tails  []*projections.Tail
+	owners []*worker.Owner
+	group  eventstore.Membership
+	slot   atomic.Uint64
+	caught atomic.Bool // the tails have reached the ends of the log as they were at the start
+
+	run     context.Context // of everything that lives until the node is closed
+	cancel  context.CancelCauseFunc
+	readers sync.WaitGroup
+	failed  chan error
+
+	buckets sync.Map // name → *blob.Bucket
+}
+
+// Addr is where the node listens for HTTP.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+// BrokerAddr is where the embedded broker listens; "" with a cluster.
+func (n *Node) BrokerAddr() string {
+	if n.broker == nil {
+		return ""
+	}
+	return n.broker.Addr()
+}
+
+// Listener is the bound socket of the HTTP server.
+func (n *Node) Listener() net.Listener { return n.listener }
+
+// Failed delivers the error on which the node must stop.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Open starts a node up to the point where it can accept: the log open, the registry and the read model folded.
+func Open(ctx context.Context, c Config) (_ *Node, err error) {
+	if c, err = c.validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{config: c, failed: make(chan error, 1)}
+	n.run, n.cancel = context.WithCancelCause(context.Background())
+	defer func() {
+		if err != nil {
+			_ = n.Close()
+		}
+	}()
+	if n.listener, err = net.Listen("tcp", c.Listen); err != nil { //nolint:noctx // binds at once
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("port %s is in use: is another node running? (--listen chooses another port)", c.Listen)
+		}
+		return nil, fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	if err = n.lockData(); err != nil {
+		return nil, err
+	}
+	if err = n.openStores(ctx); err != nil {
+		return nil, err
+	}
+	return n, n.begin(ctx)
+}
+
+// lockData makes sure that this process alone works on the directory.
+func (n *Node) lockData() error {
+	dir := n.config.Data
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory %s cannot be made: %w", dir, errors.Unwrap(err))
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w", dir, errors.Unwrap(err))
+	}
+	n.lock = f
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor
+		return fmt.Errorf("data directory %s is used by another process (--data chooses another one)", dir)
+	}
+	return nil
+}
+
+func (n *Node) openStores(ctx context.Context) (err error) {
+	c := n.config
+	brokers := c.Brokers
+	producers := 1
+	if len(brokers) == 0 {
+		if n.broker, err = embedded.Open(embedded.Config{Dir: filepath.Join(c.Data, "log"), Listen: c.KafkaListen}); err != nil {
+			return err
+		}
+		brokers, producers = []string{n.broker.Addr()}, c.Partitions
+	}
+	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Log: c.Logger}); err != nil {
+		return err
+	}
+	if n.blobs, err = blob.OpenDir(filepath.Join(c.Data, "blobs")); err != nil {
+		return err
+	}
+	n.host, err = wasm.Open(ctx, wasm.Config{CacheDir: filepath.Join(c.Data, "compiled")})
+	return err
+}
+
+func (n *Node) openLog(topic string) (eventstore.Log, error) {
+	l, err := n.cluster.Log(topic)
+	if err != nil {
+		return nil, err
+	}
+	n.logs = append(n.logs, l)
+	return l, nil
+}
+
+// begin opens the topics, folds the registry, and starts a tail and an owner for each partition.
+func (n *Node) begin(ctx context.Context) error {
+	topics := eventstore.Topics{Namespace: n.config.Namespace}
+	if err := n.cluster.EnsureTopic(ctx, topics.Invocations(), n.config.Partitions); err != nil {
+		return err
+	}
+	if err := n.cluster.EnsureTopic(ctx, topics.Functions(), 1); err != nil {
+		return err
+	}
+	doors, err := n.openLog(topics.Invocations())
+	if err != nil {
+		return err
+	}
+	owners, err := n.openLog(topics.Invocations())
+	if err != nil {
+		return err
+	}
+	registry, err := n.openLog(topics.Functions())
+	if err != nil {
+		return err
+	}
+	n.Registry, n.Model = functions.New(), invocations.New(doors.Partitions())
+	n.Door = &door.Door{
+		Log: doors, Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
+		Slots: n.nextSlot, Now: time.Now, Random: random,
+	}
+	if err := n.followRegistry(ctx, registry); err != nil {
+		return err
+	}
+	if err := n.Door.Form(ctx); err != nil {
+		return fmt.Errorf("name the cluster: %w", err)
+	}
+	host, _ := os.Hostname()
+	deps := &worker.Deps{
+		Log: owners, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
+		Objects: &object.Sink{Open: n.bucket}, Funcs: n.Door,
+		Runs: worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency), Tells: worker.NewPool(64, 16),
+		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
+		Now: time.Now, Random: random, Logger: n.config.Logger,
+	}
+	for p := range doors.Partitions() {
+		relay := &relay{}
+		tail := projections.NewTail(doors, p, n.Model, relay)
+		relay.owner = worker.NewOwner(deps, p, tail)
+		n.tails, n.owners = append(n.tails, tail), append(n.owners, relay.owner)
+		n.goRead(func() error { return tail.Run(n.run) })
+	}
+	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
+	return n.catchUp(ctx, doors)
+}
+
+// relay breaks the circle of tail and owner, who need one another.
+type relay struct{ owner *worker.Owner }
+
+func (r *relay) Batch(f *partition.Fold, b []eventstore.Judged) { r.owner.Batch(f, b) }
+
+// goRead runs a reader until the node is closed; its error stops the node.
+func (n *Node) goRead(run func() error) {
+	n.readers.Add(1)
+	go func() {
+		defer n.readers.Done()
+		if err := run(); err != nil && n.run.Err() == nil {
+			select {
+			case n.failed <- err:
+			default:
+			}
+		}
+	}()
+}
+
+// followRegistry folds the registry up to its end as it is now, and goes on behind it.
+func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
+	_, end, err := log.Bounds(ctx, 0)
+	if err != nil {
+		return err
+	}
+	reached := make(chan struct{})
+	var once sync.Once
+	if end == 0 {
+		once.Do(func() { close(reached) })
+	}
+	n.goRead(func() error {
+		return log.Follow(n.run, 0, 0, func(batch []eventstore.Message) error {
+			for _, m := range batch {
+				r := eventstore.Decode(m)
+				if r.Must && r.Event == nil {
+					return fmt.Errorf("registry, offset %d: %s: %w", m.Offset, r.Type, projections.ErrStopped)
+				}
+				if err := n.Registry.Apply(m.Offset, r); err != nil {
+					n.config.Logger.Debug("registry: void", "offset", m.Offset, "type", r.Type, "reason", err)
+				}
+				if m.Offset+1 >= end {
+					once.Do(func() { close(reached) })
+				}
+			}
+			return nil
+		})
+	})
+	select {
+	case <-reached:
+		return nil
+	case err := <-n.failed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// catchUp waits until the tails have folded the log up to its end as it is now.
+func (n *Node) catchUp(ctx context.Context, log eventstore.Log) error {
+	for p := range log.Partitions() {
+		_, end, err := log.Bounds(ctx, p)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		go func() {
+			select {
+			case err := <-n.failed:
+				cancel(err)
+			case <-ctx.Done():
+			}
+		}()
+		err = n.Model.Until(ctx, func() bool { return n.Model.Next(p) >= end })
+		cancel(nil)
+		if err != nil {
+			return err
+		}
+	}
+	n.caught.Store(true)
+	return nil
+}
+
+// Run shares in the partitions until ctx ends, then drains: nothing is begun any more, running attempts may end within the
+// grace period, the group is left.
+func (n *Node) Run(ctx context.Context) error {
+	return n.group.Run(ctx,
+		func(p int) { n.owners[p].Assign() },
+		func(p int) {
+			grace, cancel := context.WithTimeout(n.run, n.config.Grace)
+			defer cancel()
+			n.owners[p].Revoke(grace)
+		})
+}
+
+// Ready reports why the node cannot serve; nil if it can.
+func (n *Node) Ready() error {
+	if !n.caught.Load() {
+		return errors.New("the log is being folded")
+	}
+	if n.run.Err() != nil {
+		return errors.New("the node is stopping")
+	}
+	for _, o := range n.owners {
+		if o.Acting() {
+			return nil
+		}
+	}
+	if len(n.config.Brokers) > 0 {
+		return nil // other nodes may own all of them
+	}
+	return errors.New("no partition is owned yet")
+}
+
+// nextSlot is a partition that this node owns, in turn; any if it owns none.
+func (n *Node) nextSlot() int {
+	count := len(n.owners)
+	from := int(n.slot.Add(1) % uint64(count)) //nolint:gosec // below 4096
+	for i := range count {
+		if p := (from + i) % count; n.owners[p].Acting() {
+			return p
+		}
+	}
+	return from
+}
+
+// bucket opens the bucket of obs://name, a directory of the data directory.
+func (n *Node) bucket(name string) (object.Bucket, error) {
+	if b, ok := n.buckets.Load(name); ok {
+		return b.(*blob.Bucket), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	b, err := blob.OpenBucket(filepath.Join(n.config.Data, "objects", name))
+	if err != nil {
+		return nil, err
+	}
+	if other, loaded := n.buckets.LoadOrStore(name, b); loaded {
+		_ = b.Close()
+		b = other.(*blob.Bucket) //nolint:forcetypeassert // as above
+	}
+	return b, nil
+}
+
+// Close stops what Open started, in the order in which nobody writes into what is closed. Run must have returned.
+func (n *Node) Close() error {
+	n.cancel(errors.New("the node is closed"))
+	var errs []error
+	n.readers.Wait()
+	for _, l := range n.logs {
+		errs = append(errs, l.Close())
+	}
+	if n.cluster != nil {
+		errs = append(errs, n.cluster.Close())
+	}
+	if n.broker != nil {
+		errs = append(errs, n.broker.Close())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close(context.Background()))
+	}
+	if n.blobs != nil {
+		errs = append(errs, n.blobs.Close())
+	}
+	n.buckets.Range(func(_, b any) bool {
+		errs = append(errs, b.(*blob.Bucket).Close()) //nolint:forcetypeassert // as above
+		return true
+	})
+	if n.listener != nil {
+		_ = n.listener.Close() // the HTTP server may have closed it
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func random(b []byte) { _, _ = rand.Read(b) } // never fails
