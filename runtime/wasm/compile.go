@@ -12,7 +12,7 @@ import (
 
 var errCompileTime = errors.New("compiling takes too long")
 
-// compile walks, rewrites and compiles a module. Few compiles run at once; each is given up after compileTime, though what
+// compile walks, rewrites and compiles a module. Few compiles run at once; each is given up after its time, though what
 // was given up holds its place until it ends, which walk's limits see to.
 func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	f, err := walk(module, func(name string) bool { return h.offered[name] })
@@ -39,7 +39,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		m, err := h.compileNow(module)
 		done <- result{m, err}
 	}()
-	giveUp := time.NewTimer(compileTime)
+	giveUp := time.NewTimer(h.patience)
 	defer giveUp.Stop()
 	select {
 	case r := <-done:

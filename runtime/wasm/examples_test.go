@@ -32,6 +32,9 @@ func TestExamples(t *testing.T) {
 		{"greedy", ``, "1", domain.FailedMemory, "", "64 MiB", "greedy: more"},
 	} {
 		t.Run(c.name+"/"+c.attempt, func(t *testing.T) {
+			if raceDetector && c.name != "echo" && c.name != "sleepy" && c.name != "greedy" {
+				t.Skip("compiling takes ten times longer under the race detector")
+			}
 			module := example(t, c.name)
 			a := attempt(c.event)
 			a.Env = [][2]string{{"DEED_ATTEMPT", c.attempt}}

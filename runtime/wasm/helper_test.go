@@ -21,6 +21,7 @@ func open(tb testing.TB) *Host {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	h.patience = time.Hour // the race detector makes compiling ten times slower
 	tb.Cleanup(func() {
 		if err := h.Close(context.Background()); err != nil {
 			tb.Error(err)

@@ -37,6 +37,7 @@ type Host struct {
 	offered map[string]bool // functions of WASI
 
 	compilers chan struct{} // a token per compile that may run
+	patience  time.Duration // for one compile
 	boxes     sandboxes
 	flights   singleflight.Group
 
@@ -52,6 +53,7 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 		offered:   map[string]bool{},
 		modules:   map[[sha256.Size]byte]*Module{},
 		compilers: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)),
+		patience:  compileTime,
 	}
 	defer func() {
 		if err != nil {

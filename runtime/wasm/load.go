@@ -29,7 +29,7 @@ func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) e
 		var err error
 		if m, err = h.compile(ctx, module); err != nil {
 			if errors.Is(err, errCompileTime) {
-				return &BadModuleError{fmt.Sprintf("takes more than %s to compile", compileTime)}
+				return &BadModuleError{fmt.Sprintf("takes more than %s to compile", h.patience)}
 			}
 			return err
 		}

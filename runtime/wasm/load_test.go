@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"deed/domain"
 	"deed/runtime/wasm/wasmtest"
@@ -118,6 +120,30 @@ func TestCacheDir(t *testing.T) {
 	run()
 	if _, err := Open(context.Background(), Config{CacheDir: before[0]}); err == nil {
 		t.Error("opened with a file for a directory")
+	}
+}
+
+// A compile that takes too long is given up, and can be asked for again.
+func TestPatience(t *testing.T) {
+	h := open(t)
+	h.patience = 0
+	for range cap(h.compilers) {
+		h.compilers <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.Check(ctx, wasmtest.Echo(), limits()); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting for a compiler: %v", err)
+	}
+	for range cap(h.compilers) {
+		<-h.compilers
+	}
+	if err := h.Check(context.Background(), wasmtest.Command(1), limits()); err != nil && !strings.Contains(err.Error(), "to compile") {
+		t.Error(err)
+	}
+	h.patience = time.Hour
+	if err := h.Check(context.Background(), wasmtest.Echo(), limits()); err != nil {
+		t.Error(err)
 	}
 }
 
