@@ -173,9 +173,8 @@ func (r *Registry) apply(rec domain.Record) error {
 		if f.Deleted || len(f.Versions) == 0 {
 			return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no function %s", e.Function.Name), "")
 		}
-		if cycle := r.cycle(e.Function, e.Policy); cycle != nil {
-			return domain.Reject(domain.CodeConflict, "the policy closes a cycle of functions: "+strings.Join(cycle, " → "),
-				"each outcome would cause the next invocation, for ever; send one of them to an object store instead")
+		if err := r.refuseCycle(e.Function, e.Policy); err != nil {
+			return err
 		}
 		f.Policy = e.Policy
 		f.Revision++
@@ -224,4 +223,20 @@ func (r *Registry) cycle(id domain.FunctionID, p domain.Policy) []string {
 		return nil
 	}
 	return walk(id, p, []string{id.Name})
+}
+
+// CheckCycle refuses a policy that would close a cycle of functions as things stand; nil if it closes none.
+func (r *Registry) CheckCycle(id domain.FunctionID, p domain.Policy) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.refuseCycle(id, p)
+}
+
+func (r *Registry) refuseCycle(id domain.FunctionID, p domain.Policy) error {
+	cycle := r.cycle(id, p)
+	if cycle == nil {
+		return nil
+	}
+	return domain.Reject(domain.CodeConflict, "the policy closes a cycle of functions: "+strings.Join(cycle, " → "),
+		"each outcome would cause the next invocation, for ever; send one of them to an object store instead")
 }

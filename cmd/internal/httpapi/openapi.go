@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"deed/domain"
+)
+
+type object = map[string]any
+
+func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) error {
+	return reply(w, http.StatusOK, Document(s.Version))
+}
+
+// Document is the OpenAPI 3.1 document. Its paths come from the table that the router is made of.
+func Document(version string) map[string]any {
+	paths := object{}
+	for _, r := range routes() {
+		item, _ := paths[r.path].(object)
+		if item == nil {
+			item = object{}
+			paths[r.path] = item
+		}
+		op := object{
+			"operationId": operation(r), "summary": r.summary,
+			"responses": object{
+				success(r): object{"description": "done"},
+				"default":  object{"description": "not done", "content": object{"application/problem+json": object{"schema": ref("Problem")}}},
+			},
+		}
+		var params []object
+		for part := range strings.SplitSeq(r.path, "/") {
+			if strings.HasPrefix(part, "{") {
+				params = append(params, object{"name": strings.Trim(part, "{}"), "in": "path", "required": true, "schema": object{"type": "string"}})
+			}
+		}
+		for _, q := range queries[r.method+" "+r.path] {
+			params = append(params, object{"name": q[0], "in": q[1], "description": q[2], "schema": object{"type": "string"}})
+		}
+		if params != nil {
+			op["parameters"] = params
+		}
+		if schema, ok := answers[r.method+" "+r.path]; ok {
+			op["responses"].(object)[success(r)] = object{"description": "done", "content": object{"application/json": object{"schema": ref(schema)}}} //nolint:forcetypeassert // made above
+		}
+		if media, ok := bodies[r.method+" "+r.path]; ok {
+			op["requestBody"] = object{"content": object{media[0].(string): object{"schema": media[1]}}}
+		}
+		item[strings.ToLower(r.method)] = op
+	}
+	return object{
+		"openapi": "3.1.0",
+		"info":    object{"title": "Deed", "version": version, "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+		"paths":   paths, "components": object{"schemas": schemas()},
+	}
+}
+
+func ref(name string) object { return object{"$ref": "#/components/schemas/" + name} }
+
+func operation(r route) string {
+	words := strings.FieldsFunc(strings.ToLower(r.method)+"/"+r.path, func(c rune) bool { return strings.ContainsRune("/{}.", c) })
+	return strings.Join(words, "_")
+}
+
+func success(r route) string {
+	switch {
+	case r.method == http.MethodPost && strings.HasSuffix(r.path, "/invocations"):
+		return "202"
+	case r.method == http.MethodDelete:
+		return "204"
+	}
+	return "200"
+}
+
+var queries = map[string][][3]string{
+	"PUT /v1/functions/{name}": {
+		{"timeout", "query", "time limit of an attempt, like 30s"}, {"memory", "query", "memory limit, like 128MiB"},
+		{"max_output", "query", "output limit, like 6MiB"}, {"env", "query", "NAME=VALUE; may be repeated"},
+	},
+	"POST /v1/functions/{name}/invocations": {{"Prefer", "header", "wait=SECONDS answers with the outcome (200) if it comes in time, else 202"}},
+	"GET /v1/invocations/{id}":              {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
+	"GET /v1/invocations": {
+		{"function", "query", "name of a function"}, {"status", "query", "waiting, running, succeeded, failed or discarded"},
+		{"since", "query", "accepted at or after that time (RFC 3339)"}, {"limit", "query", "1 to 10000; 100 by default"},
+	},
+}
+
+var answers = map[string]string{
+	"PUT /v1/functions/{name}": "Function", "GET /v1/functions/{name}": "Function", "PUT /v1/functions/{name}/policy": "Function",
+	"GET /v1/functions/{name}/policy": "Policy", "POST /v1/functions/{name}/invocations": "Accepted", "GET /v1/invocations/{id}": "Invocation",
+	"POST /v1/invocations/{id}/cancel": "Accepted",
+}
+
+var bodies = map[string][2]any{
+	"PUT /v1/functions/{name}":              {"application/wasm", object{"type": "string", "format": "binary"}},
+	"POST /v1/functions/{name}/invocations": {"application/octet-stream", object{"type": "string", "format": "binary", "maxLength": domain.MaxPayload}},
+	"PUT /v1/functions/{name}/policy":       {"application/json", ref("Policy")},
+	"POST /v1/invocations/{id}/cancel":      {"application/json", object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
+}
+
+func schemas() object {
+	str, num := object{"type": "string"}, object{"type": "integer"}
+	kinds := []string{}
+	for _, k := range domain.FailureKinds() {
+		kinds = append(kinds, string(k))
+	}
+	return object{
+		"Problem": object{"type": "object", "required": []string{"type", "title", "status"}, "properties": object{
+			"type": str, "title": str, "status": num, "detail": str, "hint": str, "request_id": str,
+		}},
+		"Accepted": object{"type": "object", "required": []string{"request_id"}, "properties": object{"request_id": str}},
+		"Policy": object{"type": "object", "properties": object{
+			"max_async_retry_attempts":       object{"type": "integer", "minimum": 0, "maximum": domain.MaxRetriesLimit, "default": domain.DefaultMaxRetries},
+			"max_async_event_age_in_seconds": object{"type": "integer", "minimum": 1, "maximum": 86400, "default": 3600},
+			"on_success":                     str, "on_failure": str,
+		}},
+		"Function": object{"type": "object", "properties": object{
+			"name": str, "urn": str, "version": str, "digest": str, "size": num, "timeout_ms": num, "memory": num, "max_output": num,
+			"env": object{"type": "object", "additionalProperties": str}, "deployed_at": str, "policy": ref("Policy"), "warnings": object{"type": "array", "items": str},
+		}},
+		"Invocation": object{"type": "object", "required": []string{"request_id", "status", "attempts", "requested_at"}, "properties": object{
+			"request_id": str, "function": str, "version": str, "status": object{"enum": []string{"waiting", "running", "succeeded", "failed", "discarded", "refused"}},
+			"attempts": num, "requested_at": str, "ended_at": str, "result": str, "result_base64": str, "failure_kind": object{"enum": kinds}, "condition": str, "error": str,
+			"deadline": str, "retry_due": str, "cancel_requested": object{"type": "boolean"}, "parent": str, "root": str, "hops": num,
+			"notification": object{"type": "object", "properties": object{"sink": str, "status": object{"enum": []string{"owed", "delivered", "abandoned"}}, "failed_tries": num}},
+		}},
+	}
+}
