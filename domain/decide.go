@@ -85,13 +85,13 @@ func (i Invocation) Ready(at Instant) bool {
 	return !i.Waits(at) && i.Fit(AttemptStarted{Attempt: i.Started + 1}, at) == Fits
 }
 
-// WakeAt is when, without any event, something may follow from the state: a retry's due time or the end of the
-// validity. Zero: never, or not by time alone.
-func (i Invocation) WakeAt() Instant {
+// WakeAt is when, without any event, something may follow from the state as it is at that time: a retry's due time or the
+// end of the validity, whichever is still to come. Zero: never, or not by time alone.
+func (i Invocation) WakeAt(at Instant) Instant {
 	switch {
 	case !i.Open() || i.Running():
 		return 0
-	case i.Retry == i.Started+1 && i.Done > 0:
+	case i.Retry == i.Started+1 && i.Done > 0 && i.Due > at:
 		return min(i.Due, i.Deadline+1)
 	}
 	return i.Deadline + 1

@@ -7,7 +7,7 @@ package worker
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -39,7 +39,7 @@ type Engine interface {
 }
 
 // ErrCanceled is the cause of the context of an attempt that a forced cancel stops.
-var ErrCanceled = fmt.Errorf("the invocation was cancelled")
+var ErrCanceled = errors.New("the invocation was cancelled")
 
 // Attempt is what an engine is given.
 type Attempt struct {

@@ -25,7 +25,7 @@ type queue struct {
 // Ticket is a place in the pool.
 type Ticket struct {
 	q        *queue
-	grant    func()
+	grant    func(*Ticket)
 	granted  bool
 	returned bool
 }
@@ -37,7 +37,7 @@ func NewPool(total, perKey int) *Pool {
 
 // Enter asks for a place. If there is one the ticket is granted at once and grant is not called; else grant is called
 // later, on the goroutine of whoever leaves, and must not block.
-func (p *Pool) Enter(key string, urgent bool, grant func()) (t *Ticket, now bool) {
+func (p *Pool) Enter(key string, urgent bool, grant func(*Ticket)) (t *Ticket, now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.keys[key]
@@ -46,7 +46,7 @@ func (p *Pool) Enter(key string, urgent bool, grant func()) (t *Ticket, now bool
 		p.keys[key] = q
 	}
 	t = &Ticket{q: q, grant: grant}
-	if p.running < p.total && q.running < p.perKey && len(q.urgent)+len(q.normal) == 0 {
+	if p.running < p.total && q.running < p.perKey && !q.waits() {
 		p.running++
 		q.running++
 		t.granted = true
@@ -83,7 +83,7 @@ func (p *Pool) Leave(t *Ticket) {
 	}
 	p.mu.Unlock()
 	for _, n := range next {
-		n.grant()
+		n.grant(n)
 	}
 }
 
@@ -120,6 +120,18 @@ func (p *Pool) fill() (granted []*Ticket) {
 		granted = append(granted, t)
 	}
 	return granted
+}
+
+// waits reports whether somebody waits who still wants the place.
+func (q *queue) waits() bool {
+	for _, line := range [][]*Ticket{q.urgent, q.normal} {
+		for _, t := range line {
+			if !t.returned {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pop takes the first ticket that is still wanted.

@@ -101,7 +101,7 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 		o.follow(e, e.Invocation, e.Last, events, nil)
 		return
 	}
-	o.wakeAt(e.ID, l, e.WakeAt())
+	o.wakeAt(e.ID, l, e.WakeAt(now))
 	if o.phase == draining {
 		return
 	}
@@ -119,16 +119,16 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 		return
 	}
 	id, round := e.ID, o.round
-	l.ticket, l.granted = o.d.Runs.Enter(e.Function.String(), e.Done > 0, func() {
-		o.do(round, func() { o.granted(id) })
+	l.ticket, l.granted = o.d.Runs.Enter(e.Function.String(), e.Done > 0, func(t *Ticket) {
+		o.do(round, func() { o.granted(id, t) })
 	})
 	if l.granted {
 		o.prepare(e, l)
 	}
 }
 
-func (o *Owner) granted(id domain.InvocationID) {
-	if l := o.live[id]; l != nil && l.ticket != nil {
+func (o *Owner) granted(id domain.InvocationID, t *Ticket) {
+	if l := o.live[id]; l != nil && l.ticket == t { // else it was given back meanwhile
 		l.granted = true
 		o.step(id)
 	}

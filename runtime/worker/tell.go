@@ -23,8 +23,12 @@ func (o *Owner) stepTerminal(e *partition.Entry, l *live) {
 		o.wakeAt(e.ID, l, n.Due)
 	default:
 		id, round := e.ID, o.round
-		t, now := o.d.Tells.Enter(string(n.Sink), n.Tries > 0, func() {
-			o.do(round, func() { o.tell(id) })
+		t, now := o.d.Tells.Enter(string(n.Sink), n.Tries > 0, func(t *Ticket) {
+			o.do(round, func() {
+				if l := o.live[id]; l != nil && l.tell == t { // else it was given back meanwhile
+					o.tell(id)
+				}
+			})
 		})
 		l.tell = t
 		if now {

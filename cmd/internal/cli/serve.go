@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"deed/cmd/internal/httpapi"
+	"deed/cmd/internal/node"
+)
+
+// Version of the program, as it was built.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func dataDir() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "deed")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "deed-data"
+	}
+	return filepath.Join(home, ".local", "share", "deed")
+}
+
+func (e *env) serve() *cobra.Command {
+	var c node.Config
+	var verbose bool
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run a node", Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelWarn
+			if verbose {
+				level = slog.LevelInfo
+			}
+			c.Logger = slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: level}))
+			return e.runServer(cmd.Context(), c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Data, "data", dataDir(), "data directory")
+	f.StringVar(&c.Listen, "listen", node.DefaultListen, "address to serve HTTP on; port 0 chooses a free one")
+	f.StringVar(&c.KafkaListen, "kafka-listen", "", "address to open the embedded broker on for other Kafka clients")
+	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
+	f.StringVar(&c.Namespace, "namespace", "deed", "prefix of topics and groups")
+	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
+	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
+	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
+	f.DurationVar(&c.Grace, "grace", 10*time.Second, "how long running attempts may go on after SIGTERM")
+	f.BoolVar(&verbose, "verbose", false, "log what the node does")
+	return cmd
+}
+
+// runServer serves until ctx ends or the node fails; a second signal stops at once.
+func (e *env) runServer(ctx context.Context, c node.Config) error {
+	again := make(chan os.Signal, 2)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	n, err := node.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	s := serveNode(n, c.Logger)
+	run, stopRun := context.WithCancel(context.Background())
+	owners := make(chan error, 1)
+	go func() { owners <- n.Run(run) }()
+	_, _ = fmt.Fprintf(e.out, "deed serves http://%s\n", n.Addr())
+	if c.KafkaListen != "" {
+		_, _ = fmt.Fprintf(e.out, "kafka clients: %s\n", n.BrokerAddr())
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+		go func() {
+			for first := true; ; first = false {
+				<-again
+				if !first || ctx.Err() == nil {
+					os.Exit(exitFailed) // asked twice: stop at once; what was accepted is in the log
+				}
+			}
+		}()
+	case failed = <-n.Failed():
+	case failed = <-s.failed:
+	case failed = <-owners:
+		owners <- failed
+	}
+	// Accepting first, then completing, then the log.
+	shut, cancel := context.WithTimeout(context.Background(), time.Second)
+	_ = s.http.Shutdown(shut)
+	cancel()
+	_ = s.http.Close() // streams that are still open
+	stopRun()
+	return errors.Join(failed, <-owners, n.Close())
+}
+
+type server struct {
+	http   *http.Server
+	failed chan error
+}
+
+// serveNode begins to serve a node's API on its listener.
+func serveNode(n *node.Node, logger *slog.Logger) *server {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	api := &httpapi.Server{Door: n.Door, Registry: n.Registry, Model: n.Model, Ready: n.Ready, Version: Version(), Logger: logger}
+	s := &server{
+		http: &http.Server{
+			Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
+			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		},
+		failed: make(chan error, 1),
+	}
+	go func() {
+		if err := s.http.Serve(n.Listener()); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	return s
+}

@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestPoolLaws: never more than the bounds, nobody waits while there is a place, and all who leave are forgotten.
+func TestPoolLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total, perKey := rapid.IntRange(1, 4).Draw(t, "total"), rapid.IntRange(1, 3).Draw(t, "perKey")
+		p := NewPool(total, perKey)
+		type guest struct {
+			ticket *Ticket
+			key    string
+			in     bool
+		}
+		var guests []*guest
+		check := func() {
+			in, byKey, waiting := 0, map[string]int{}, map[string]bool{}
+			for _, g := range guests {
+				if g.in {
+					in++
+					byKey[g.key]++
+				} else {
+					waiting[g.key] = true
+				}
+			}
+			if in > total {
+				t.Fatalf("%d in a pool of %d", in, total)
+			}
+			for k, n := range byKey {
+				if n > perKey {
+					t.Fatalf("%d of %s, at most %d", n, k, perKey)
+				}
+			}
+			for k := range waiting {
+				if in < total && byKey[k] < perKey {
+					t.Fatalf("%s waits although %d of %d places and %d of its own %d are taken", k, in, total, byKey[k], perKey)
+				}
+			}
+			if p.Running() != in {
+				t.Fatalf("the pool counts %d, there are %d", p.Running(), in)
+			}
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			if len(guests) == 0 || rapid.Bool().Draw(t, "enter") {
+				g := &guest{key: fmt.Sprint(rapid.IntRange(0, 2).Draw(t, "key"))}
+				guests = append(guests, g)
+				g.ticket, g.in = p.Enter(g.key, rapid.Bool().Draw(t, "urgent"), func(*Ticket) { g.in = true })
+			} else {
+				i := rapid.IntRange(0, len(guests)-1).Draw(t, "who")
+				g := guests[i]
+				guests = append(guests[:i], guests[i+1:]...)
+				p.Leave(g.ticket)
+				p.Leave(g.ticket) // once or more
+			}
+			check()
+		}
+		for len(guests) > 0 {
+			g := guests[0]
+			guests = guests[1:]
+			p.Leave(g.ticket)
+			check()
+		}
+	})
+}
