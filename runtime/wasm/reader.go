@@ -76,6 +76,26 @@ func (r *reader) signed() byte {
 	return 0
 }
 
+// i33 reads a signed LEB128 number of at most 33 bits: a constant of 32, or the type of a block.
+func (r *reader) i33() int64 {
+	var v int64
+	for i := range 5 {
+		c := r.byte()
+		v |= int64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if c&0x40 != 0 {
+				v |= -1 << (7 * (i + 1))
+			}
+			if v < -1<<32 || v >= 1<<32 {
+				break
+			}
+			return v
+		}
+	}
+	r.fail("holds a signed number that is longer than 33 bits")
+	return 0
+}
+
 // count reads how many entries follow. Each takes at least size bytes, so a count that the remaining bytes cannot hold is
 // refused, and so is one over the limit.
 func (r *reader) count(what string, limit, size int) int {

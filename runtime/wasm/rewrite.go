@@ -61,7 +61,7 @@ func joinData(section []byte) (joined []byte, ok bool) {
 		if r.u32() != 0 || r.byte() != 0x41 {
 			return nil, false
 		}
-		at := uint64(uint32(r.i32()))
+		at := uint64(uint32(r.i33()))
 		if r.byte() != 0x0b {
 			return nil, false
 		}
@@ -94,26 +94,6 @@ func joinData(section []byte) (joined []byte, ok bool) {
 		joined = append(joined, s.bytes...)
 	}
 	return joined, true
-}
-
-// i32 reads a signed LEB128 number of at most 32 bits.
-func (r *reader) i32() int32 {
-	var v int64
-	for i := range 5 {
-		c := r.byte()
-		v |= int64(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			if c&0x40 != 0 {
-				v |= -1 << (7 * (i + 1))
-			}
-			if int64(int32(v)) != v {
-				break
-			}
-			return int32(v)
-		}
-	}
-	r.fail("holds a signed number that is longer than 32 bits")
-	return 0
 }
 
 // appendSigned writes a signed LEB128 number.

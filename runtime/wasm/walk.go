@@ -10,8 +10,9 @@ type BadModuleError struct{ Reason string }
 
 func (e *BadModuleError) Error() string { return "the module " + e.Reason }
 
-// The limits of a module. They are far above what compilers emit (a large Go program has some 40,000 data segments and
-// nests 2,000 blocks deep) and low enough that decoding and compiling stay within some 100 MB and some seconds.
+// The limits of a module. They are above what compilers emit (a small Go program has some 31,000 data segments, and the
+// largest that fits some 13,000 functions), and low enough that decoding stays within some 100 MB. For those of code see
+// maxBody.
 const (
 	maxModule     = 32 << 20  // bytes
 	maxTypes      = 20_000    // function types
@@ -42,17 +43,21 @@ type walker struct {
 	facts
 	offered func(string) bool
 
-	types     []bool // per type: neither parameters nor results
-	functions []uint32
-	start     int // index of _start; -1 without
+	types     []signature
+	functions []uint32 // their types, imported ones first
+	next      int      // the function whose body comes next
+	start     int      // index of _start; -1 without
 
 	tables             int
 	tableMin, tableMax uint64
 	unbounded          bool // a table has no maximum
 
 	elements, locals, names int
-	effort                  int
+	churn                   int
 }
+
+// signature counts the parameters and results of a function type.
+type signature struct{ params, results int }
 
 // walk holds a module against the limits without believing any count in it, in time and memory of the order of its size.
 // It does not validate: the compiler does that. Offered reports whether the platform has a WASI function of that name.
@@ -108,7 +113,7 @@ func (w *walker) whole() {
 		w.fail("exports no _start: build a WASI command")
 	case w.start >= len(w.functions):
 		w.fail("exports a _start that is not there")
-	case w.functions[w.start] >= uint32(len(w.types)) || !w.types[w.functions[w.start]]:
+	case w.functions[w.start] >= uint32(len(w.types)) || w.types[w.functions[w.start]] != signature{}:
 		w.fail("exports a _start with parameters or results: build a WASI command")
 	case w.growsTables && w.unbounded:
 		w.fail("grows tables and has a table without a maximum: declare one")
@@ -134,6 +139,7 @@ func (w *walker) section(id byte) {
 			w.importEntry()
 		}
 	case 3:
+		w.next = len(w.functions)
 		for range w.count("functions", maxFunctions, 1) {
 			w.functions = append(w.functions, w.u32())
 		}

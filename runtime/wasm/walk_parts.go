@@ -4,15 +4,14 @@ func (w *walker) functionType() {
 	if form := w.byte(); w.err == nil && form != 0x60 {
 		w.fail("has a type of form %#x, which Deed does not know: only functions", form)
 	}
-	none := true
-	for range 2 {
-		n := w.count("parameters or results of one function", maxParams, 1)
-		for range n {
+	var n [2]int
+	for i := range n {
+		n[i] = w.count("parameters or results of one function", maxParams, 1)
+		for range n[i] {
 			w.valueType()
 		}
-		none = none && n == 0
 	}
-	w.types = append(w.types, none)
+	w.types = append(w.types, signature{n[0], n[1]})
 }
 
 // valueType reads a number, vector or plain reference type. Typed references (0x63, 0x64) and exceptions are features

@@ -63,7 +63,8 @@ func TestRefused(t *testing.T) {
 		{"functions within the limit", section(3, U(90_000)), "claims 90000 functions"},
 		{"parameters", section(1, U(1), []byte{0x60}, huge), "parameters"},
 		{"elements", section(9, U(1), []byte{0, 0x41, 0, 0x0b}, huge), "entries"},
-		{"body", section(10, U(1), huge), "bytes in a function"},
+		{"body", with(func(p *Parts) { p.Code[0] = huge }), "bytes in one function"},
+		{"bodies without functions", section(10, U(1), U(2), []byte{0, 0x0b}), "more function bodies"},
 		{"data", section(11, U(1), []byte{0, 0x41, 0, 0x0b}, huge), "bytes in a data segment"},
 		{"names", section(0, Name("name"), []byte{1}, U(5), huge), "names"},
 		{"local names", section(0, Name("name"), []byte{2}, U(5), huge), "named locals"},
@@ -87,9 +88,25 @@ func TestRefused(t *testing.T) {
 		{"locals", with(func(p *Parts) { p.Code[0] = Join(U(uint64(len(locals))), locals) }), "locals in one function"},
 		{"nesting", with(func(p *Parts) { p.Code[0] = Body(deep(60_000)) }), "nests more than"},
 		{"nesting again and again", with(func(p *Parts) {
-			p.Functions = slices.Repeat([][]byte{U(0)}, 5)
-			p.Code = slices.Repeat([][]byte{Body(deep(19_000))}, 5)
-		}), "nests too many"},
+			p.Functions = slices.Repeat([][]byte{U(0)}, 60)
+			p.Code = slices.Repeat([][]byte{Body(deep(11_900))}, 60)
+		}), "too many locals, blocks and branches"},
+		{"loops times locals", with(func(p *Parts) {
+			body := Join(U(1), U(4000), []byte{I32}, slices.Repeat([]byte{3, 0x40}, 1000), slices.Repeat([]byte{0x0b}, 1001))
+			p.Code[0] = Join(U(uint64(len(body))), body)
+		}), "too many locals for its blocks"},
+		{"loops times parameters", with(func(p *Parts) {
+			p.Types = append(p.Types, Signature(slices.Repeat([]byte{I32}, 1000), nil))
+			p.Code[0] = Body(Op(0), slices.Repeat([]byte{3, 5}, 5000), slices.Repeat([]byte{0x0b}, 5000))
+		}), "too many locals for its blocks"},
+		{"results", with(func(p *Parts) {
+			p.Types = append(p.Types, Signature(nil, slices.Repeat([]byte{I32}, 1000)))
+			p.Functions = append(p.Functions, U(5))
+			p.Code = append(p.Code, Body(Op(0)))
+			p.Code[0] = Body(slices.Repeat(Call(Start+1), 1000), Op(0))
+		}), "results of calls"},
+		{"a large body", with(func(p *Parts) { p.Code[0] = Body(slices.Repeat([]byte{1}, maxBody+1)) }), "bytes in one function"},
+		{"unknown type of a block", with(func(p *Parts) { p.Code[0] = Body(Op(2, 50, 0x0b)) }), "uses a type 50"},
 		{"branch table", with(func(p *Parts) { p.Code[0] = Body(branches) }), "targets in one branch table"},
 		{"unended function", with(func(p *Parts) { p.Code[0] = Join(U(2), []byte{0, 0x01}) }), "truncated"},
 		{"code after the end", with(func(p *Parts) { p.Code[0] = Join(U(3), []byte{0, 0x0b, 0x0b}) }), "after the end"},
