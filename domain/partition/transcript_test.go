@@ -111,7 +111,21 @@ func (s *script) id(name string) domain.InvocationID {
 	return s.ids[name]
 }
 
-func (s *script) name(name string, id domain.InvocationID) { s.ids[name], s.names[id] = id, name }
+func (s *script) name(name string, id domain.InvocationID) {
+	s.ids[name] = id
+	if s.names[id] == "" {
+		s.names[id] = name
+	}
+}
+
+// copied is the record at the offset that the line names.
+func (s *script) copied(a args) (domain.Record, error) {
+	n := a.number("offset", -1)
+	if n < 0 || n >= len(s.log) {
+		return domain.Record{}, fmt.Errorf("no record has that offset")
+	}
+	return s.log[n], nil
+}
 
 func (s *script) request(id domain.InvocationID, a args) domain.InvocationRequested {
 	r := domain.InvocationRequested{ID: id, Function: domain.NativeFunction("echo"), Version: "1", Limits: domain.DefaultLimits(), Hops: a.number("hops", 0)}
@@ -127,6 +141,13 @@ func (s *script) request(id domain.InvocationID, a args) domain.InvocationReques
 }
 
 func (s *script) door(verb string, a args) error {
+	if verb == "again" { // a copy of what stands at an offset
+		r, err := s.copied(a)
+		if err == nil {
+			s.append("door", r)
+		}
+		return err
+	}
 	id := s.id(a.word(0))
 	r := domain.Record{Subject: id, At: s.now}
 	switch verb {
@@ -136,8 +157,6 @@ func (s *script) door(verb string, a args) error {
 		r.Type, r.Problem = "InvocationRequested", "not JSON"
 	case "cancel":
 		r.Event = domain.CancelRequested{Force: a.word(1) == "force"}
-	case "again": // a copy of what stands at an offset
-		r = s.log[a.number("offset", 0)]
 	default:
 		return fmt.Errorf("no door does that")
 	}
@@ -149,7 +168,8 @@ func (s *script) owner(who, verb string, a args) error {
 	stamp := s.stamps[who]
 	switch verb {
 	case "claim":
-		stamp = domain.Stamp{Epoch: uint64(a.number("epoch", 1)), Owner: domain.OwnerID(domain.DigestOf([]byte(who + a.by["epoch"]))[:16])}
+		sum := domain.DigestOf([]byte(who + a.by["epoch"]))
+		stamp = domain.Stamp{Epoch: uint64(a.number("epoch", 1)), Owner: domain.OwnerID(sum[:16])}
 		s.stamps[who] = stamp
 		s.append(who, domain.Record{At: s.now, Stamp: stamp, Event: domain.PartitionOwned{LogTime: s.fold.LogTime(), Node: who, Protocol: a.number("protocol", domain.Protocol)}})
 		return nil
@@ -157,12 +177,15 @@ func (s *script) owner(who, verb string, a args) error {
 		s.own(who, domain.InvocationID{}, domain.PartitionOwned{Renewal: true, LogTime: max(s.now, s.fold.LogTime()), Node: who, Protocol: domain.Protocol})
 		return nil
 	case "again":
-		s.append(who, s.log[a.number("offset", 0)])
-		return nil
+		r, err := s.copied(a)
+		if err == nil {
+			s.append(who, r)
+		}
+		return err
 	case "drop": // an append that never landed, and the owner carries on
 		stamp.Seq++
 		s.stamps[who] = stamp
-		fmt.Fprintf(&s.out, "%27s number %d is lost on its way\n", who, stamp.Seq)
+		fmt.Fprintf(&s.out, "%20s: number %d is lost on its way\n", who, stamp.Seq)
 		return nil
 	case "future": // what a newer version wrote
 		stamp.Seq++
@@ -208,7 +231,7 @@ func (s *script) owner(who, verb string, a args) error {
 		s.own(who, r.ID, r)
 	case "look":
 		s.seen[who+"/"+a.word(0)] = i
-		fmt.Fprintf(&s.out, "%27s looks at %s\n", who, s.names[id])
+		fmt.Fprintf(&s.out, "%20s: looks at %s\n", who, s.names[id])
 	case "restate":
 		if was, ok := s.seen[who+"/"+a.word(0)]; ok {
 			i = was
@@ -232,9 +255,9 @@ func (s *script) owner(who, verb string, a args) error {
 func (s *script) decide(who string, i domain.Invocation, c domain.Command, nothing string) {
 	events, err := i.Decide(c)
 	if err != nil {
-		fmt.Fprintf(&s.out, "%27s refused: %s\n", who, strings.ReplaceAll(err.Error(), i.ID.String(), s.names[i.ID]))
+		fmt.Fprintf(&s.out, "%20s: refused: %s\n", who, strings.ReplaceAll(err.Error(), i.ID.String(), s.names[i.ID]))
 	} else if len(events) == 0 {
-		fmt.Fprintf(&s.out, "%27s %s\n", who, nothing)
+		fmt.Fprintf(&s.out, "%20s: %s\n", who, nothing)
 	}
 	for _, e := range events {
 		s.own(who, i.ID, e)
@@ -264,7 +287,7 @@ func (s *script) append(who string, r domain.Record) {
 	if v.Stop() {
 		stop = ", and reads no further"
 	}
-	line := fmt.Sprintf("%3d %10s  %-5s %-44s %-24s %s", offset, s.clock(r.At), who, s.what(&r), v.String()+stop, s.state(r.Subject))
+	line := fmt.Sprintf("%3d %10s  %-5s %-50s %-26s %s", offset, s.clock(r.At), who, s.what(&r), v.String()+stop, s.state(r.Subject))
 	if q, ok := r.Event.(domain.InvocationRequested); ok && v.Effective() && !q.Parent.IsZero() {
 		line += "; " + s.state(q.Parent)
 	}
