@@ -292,10 +292,10 @@ func TestHonestOwnerEnds(t *testing.T) {
 			}
 			if len(decided) == 0 {
 				if !i.Ready(now) {
-					if i.WakeAt() <= now {
+					if i.WakeAt(now) <= now {
 						t.Fatalf("nothing follows, nothing is ready, and nothing wakes at %s: %+v", now, i)
 					}
-					now = i.WakeAt()
+					now = i.WakeAt(now)
 					continue
 				}
 				if decided, err = i.Decide(domain.Begin{At: now}); err != nil {
