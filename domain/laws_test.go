@@ -263,6 +263,27 @@ func TestHistoryLaws(t *testing.T) {
 	})
 }
 
+// TestEagerOwnerIsBounded: an owner that decides nothing and starts again and again is stopped by the state alone, and not
+// before its function has had its due: all the retries of the policy, and all the lost attempts beside them.
+func TestEagerOwnerIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := requests().Draw(t, "request")
+		q.Hops, q.Deadline = 0, anID.T0().Add(time.Hour)
+		i := domain.Invocation{}.Evolve(q, anID.T0(), domain.OwnerID{})
+		for range 20 {
+			i = i.Evolve(domain.AttemptStarted{Attempt: i.Started + 1}, anID.T0(), owners[1])
+			i = i.Evolve(domain.AttemptFailed{Attempt: i.Started, Kind: kinds().Draw(t, "kind")}, anID.T0(), owners[1])
+		}
+		retries := q.Policy.Retries()
+		if i.Started > 1+retries+domain.MaxLost || i.CodeFails > 1+retries || i.Lost > 1+domain.MaxLost {
+			t.Fatalf("%d attempts, %d failed, %d lost, with %d retries", i.Started, i.CodeFails, i.Lost, retries)
+		}
+		if i.CodeFails <= retries && i.Lost <= domain.MaxLost {
+			t.Fatalf("stopped after %d failed and %d lost, with %d retries", i.CodeFails, i.Lost, retries)
+		}
+	})
+}
+
 // TestHonestOwnerEnds: an owner that does what is decided, whatever the function does, whenever somebody cancels, comes to
 // an end, by itself, in a bounded number of events, and never waits for what cannot come.
 func TestHonestOwnerEnds(t *testing.T) {

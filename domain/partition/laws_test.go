@@ -27,7 +27,7 @@ func history(t *rapid.T, confused bool) []domain.Record {
 		case 5:
 			w.claim()
 		case 6:
-			w.own(domain.InvocationID{}, domain.PartitionOwned{Renewal: true, LogTime: w.now, Protocol: domain.Protocol})
+			w.own(domain.InvocationID{}, domain.PartitionOwned{Renewal: true, LogTime: w.now - w.behind(), Protocol: domain.Protocol})
 		case 7:
 			w.append(w.zombie())
 		case 8:
@@ -68,7 +68,12 @@ func (w *world) claim() {
 	w.epoch += uint64(rapid.IntRange(1, 3).Draw(w.t, "epoch"))
 	s := domain.Stamp{Epoch: w.epoch, Owner: domain.OwnerID{byte(len(w.stamps) + 1)}}
 	w.stamps = append(w.stamps, s)
-	w.append(domain.Record{ID: domain.OwnerRecordID(s.Owner, 0), At: w.now, Stamp: s, Event: domain.PartitionOwned{LogTime: w.fold.LogTime(), Protocol: domain.Protocol}})
+	w.append(domain.Record{ID: domain.OwnerRecordID(s.Owner, 0), At: w.now, Stamp: s, Event: domain.PartitionOwned{LogTime: w.fold.LogTime() - w.behind(), Protocol: domain.Protocol}})
+}
+
+// behind is how far an owner's clock, or its view of the log, lags.
+func (w *world) behind() domain.Instant {
+	return domain.Instant(rapid.SampledFrom([]int{0, 0, 20_000}).Draw(w.t, "behind"))
 }
 
 func (w *world) own(id domain.InvocationID, e domain.Event) {
@@ -198,6 +203,9 @@ func staleRecord(t *rapid.T, inForce domain.Stamp, claims []domain.Stamp, id dom
 		if earlier := rapid.SampledFrom(claims).Draw(t, "claim"); earlier.Epoch < inForce.Epoch {
 			s = earlier
 		}
+	}
+	if inForce.Epoch > 0 && rapid.IntRange(0, 3).Draw(t, "the owner's, of another epoch") == 0 {
+		s = domain.Stamp{Epoch: inForce.Epoch - 1, Owner: inForce.Owner}
 	}
 	s.Seq = rapid.OneOf(rapid.Just(s.Seq+1), rapid.Just(inForce.Seq+1), rapid.Uint64Range(0, 30)).Draw(t, "seq")
 	r := domain.Record{Subject: id, At: at, Stamp: s}
