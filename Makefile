@@ -1,7 +1,7 @@
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build test check
+.PHONY: help build test check bench soak
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -9,8 +9,17 @@ build: ## build bin/deed
 	go build -o bin/deed ./cmd/deed
 
 test: ## everything that needs only Go, with the race detector where a C compiler is present
-	go test -shuffle=on $(RACE) ./...
+	go test -shuffle=on -timeout 9m $(RACE) ./...
 
-check: ## vet, formatting, and what the linters say
+check: ## linters, formatting, vet, tidiness: what must hold of every commit
 	go vet ./...
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go run $(GOLANGCI) fmt --diff ./...
+	go run $(GOLANGCI) run ./...
+	go mod tidy -diff
+
+bench: ## completed invocations a second and what each costs, beside raw Sarama, in one run
+	go test -run '^$$' -bench . -benchtime 1x ./cmd/internal/node
+	go test -run '^$$' -bench . ./eventstore ./eventstore/kafka ./runtime/wasm
+
+soak: ## the crash test, larger and over several seeds
+	for i in 1 2 3 4 5; do go test -count=1 -timeout 20m -run NothingAccepted ./integration -invocations 5000 -v || exit 1; done

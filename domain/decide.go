@@ -69,7 +69,7 @@ func (i Invocation) Decide(c Command) ([]Event, error) {
 }
 
 func (i Invocation) must(e Event, at Instant, early bool) ([]Event, error) {
-	if m := i.Fit(e, at); m != Fits || early {
+	if m := first(i.Fit(e, at), when(early, MisfitNotDue)); m != Fits {
 		return nil, reject(CodeConflict, fmt.Sprintf("invocation %s: %s does not fit: %s", i.ID, e.Type(), m), "")
 	}
 	return []Event{e}, nil

@@ -8,6 +8,7 @@ import "time"
 type Event interface {
 	// Type is the event's name; on the wire it is deed.<Type>.v1.
 	Type() string
+	event() // seals the set
 }
 
 // Facts about an invocation and its partition, in deed.invocations.
@@ -211,3 +212,24 @@ func (ClusterFormed) Type() string         { return "ClusterFormed" }         //
 func (FunctionDeployed) Type() string      { return "FunctionDeployed" }      //nolint:revive // as above
 func (FunctionDeleted) Type() string       { return "FunctionDeleted" }       //nolint:revive // as above
 func (PolicyChanged) Type() string         { return "PolicyChanged" }         //nolint:revive // as above
+
+func (InvocationRequested) event()   {}
+func (CancelRequested) event()       {}
+func (AttemptStarted) event()        {}
+func (AttemptSucceeded) event()      {}
+func (AttemptFailed) event()         {}
+func (RetryScheduled) event()        {}
+func (InvocationSucceeded) event()   {}
+func (InvocationFailed) event()      {}
+func (InvocationDiscarded) event()   {}
+func (NotificationOwed) event()      {}
+func (NotificationDelivered) event() {}
+func (NotificationFailed) event()    {}
+func (NotificationAbandoned) event() {}
+func (InvocationCarried) event()     {}
+func (RequestRefused) event()        {}
+func (PartitionOwned) event()        {}
+func (ClusterFormed) event()         {}
+func (FunctionDeployed) event()      {}
+func (FunctionDeleted) event()       {}
+func (PolicyChanged) event()         {}

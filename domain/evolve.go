@@ -18,6 +18,7 @@ const (
 	MisfitSettled     Misfit = "already-settled"
 	MisfitNotYours    Misfit = "not-of-an-invocation"
 	MisfitNoDuplicate Misfit = "already-so"
+	MisfitNotDue      Misfit = "not-due"
 )
 
 // Fit judges an event by the state alone (protocol section 4). at is the event's stamp. Every rule is also what bounds

@@ -48,7 +48,8 @@ func CheckFunctionName(name string) error {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		digit := c >= '0' && c <= '9'
 		last := i == len(name)-1
-		if !(letter || i > 0 && digit || i > 0 && !last && (c == '-' || c == '_')) {
+		inner := digit || !last && (c == '-' || c == '_')
+		if !letter && (i == 0 || !inner) {
 			ok = false
 		}
 	}

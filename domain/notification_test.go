@@ -40,8 +40,11 @@ func TestNotificationRecord(t *testing.T) {
 	}
 	failed := func(kind domain.FailureKind, text string) []domain.Event {
 		return []domain.Event{
-			domain.AttemptStarted{Attempt: 1}, domain.AttemptFailed{Attempt: 1, Kind: kind, Error: text},
-			domain.AttemptStarted{Attempt: 2}, domain.AttemptFailed{Attempt: 2, Kind: kind, Error: text}, nil,
+			domain.AttemptStarted{Attempt: 1},
+			domain.AttemptFailed{Attempt: 1, Kind: kind, Error: text},
+			domain.AttemptStarted{Attempt: 2},
+			domain.AttemptFailed{Attempt: 2, Kind: kind, Error: text},
+			nil,
 		}
 	}
 	success := []domain.Event{domain.AttemptStarted{Attempt: 1}, domain.AttemptSucceeded{Attempt: 1}, nil}

@@ -14,20 +14,20 @@ import (
 // codec and no fold with the product. What the two disagree about is a bug in one of them.
 
 type checked struct {
-	id                 string
-	function           string
-	retries            int
-	onSuccess          string
-	onFailure          string
-	started, done      int
-	starter            string
-	ok                 bool
-	codeFails, lost    int
-	terminal           string
-	terminals          int
-	owed, settled      int
-	cancelled          bool
-	openedAt, endsAtMS int64
+	id              string
+	function        string
+	retries         int
+	onSuccess       string
+	onFailure       string
+	started, done   int
+	starter         string
+	ok              bool
+	codeFails, lost int
+	terminal        string
+	terminals       int
+	owed, settled   int
+	cancelled       bool
+	openedAt        int64
 }
 
 type report struct {

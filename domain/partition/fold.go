@@ -120,7 +120,10 @@ func (f *Fold) Refused(fn func(id domain.InvocationID, offset int64)) {
 // is a duplicate of itself.
 func (f *Fold) Apply(offset int64, r *domain.Record) Verdict {
 	f.last = nil
-	v := Verdict{f.judge(offset, r)}
+	v := Verdict{Duplicate}
+	if offset >= f.next {
+		v.Reason = f.judge(offset, r)
+	}
 	f.next = max(f.next, offset+1)
 	if !v.Effective() {
 		f.void++
@@ -248,7 +251,10 @@ func (f *Fold) carried(offset int64, r *domain.Record, c domain.InvocationCarrie
 	if e != nil {
 		was = e.Invocation
 	}
-	if m := was.Fit(c, r.At); m != domain.Fits || id != r.Subject {
+	if id != r.Subject {
+		return Reason(domain.MisfitNotYours)
+	}
+	if m := was.Fit(c, r.At); m != domain.Fits {
 		return Reason(m)
 	}
 	if e == nil {

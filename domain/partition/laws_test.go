@@ -236,11 +236,21 @@ func nonsense() *rapid.Generator[domain.Event] {
 		n := rapid.IntRange(0, 8).Draw(t, "attempt")
 		sink := rapid.SampledFrom([]domain.Target{"", "obs://told/x", "function:next"}).Draw(t, "sink")
 		return rapid.SampledFrom([]domain.Event{
-			domain.AttemptStarted{Attempt: n}, domain.AttemptSucceeded{Attempt: n}, domain.AttemptFailed{Attempt: n, Kind: domain.FailedLost},
-			domain.AttemptFailed{Attempt: n, Kind: domain.FailedExit}, domain.RetryScheduled{Attempt: n, Due: zero}, domain.InvocationSucceeded{Attempts: n},
-			domain.InvocationFailed{Attempts: n, Condition: domain.SystemError}, domain.InvocationDiscarded{Condition: domain.Throttled},
-			domain.NotificationOwed{Sink: sink}, domain.NotificationDelivered{Sink: sink}, domain.NotificationFailed{Sink: sink, Try: n},
-			domain.NotificationAbandoned{Sink: sink}, domain.RequestRefused{}, domain.ClusterFormed{}, domain.PolicyChanged{},
+			domain.AttemptStarted{Attempt: n},
+			domain.AttemptSucceeded{Attempt: n},
+			domain.AttemptFailed{Attempt: n, Kind: domain.FailedLost},
+			domain.AttemptFailed{Attempt: n, Kind: domain.FailedExit},
+			domain.RetryScheduled{Attempt: n, Due: zero},
+			domain.InvocationSucceeded{Attempts: n},
+			domain.InvocationFailed{Attempts: n, Condition: domain.SystemError},
+			domain.InvocationDiscarded{Condition: domain.Throttled},
+			domain.NotificationOwed{Sink: sink},
+			domain.NotificationDelivered{Sink: sink},
+			domain.NotificationFailed{Sink: sink, Try: n},
+			domain.NotificationAbandoned{Sink: sink},
+			domain.RequestRefused{},
+			domain.ClusterFormed{},
+			domain.PolicyChanged{},
 		}).Draw(t, "nonsense")
 	})
 }

@@ -474,8 +474,14 @@ func exactBytes(f *fixture) {
 			{Time: at, Value: []byte("no key")},
 			{Time: at, Key: bytes.Clone(every[:]), Value: bytes.Clone(every[:])},
 			{Time: at, Key: []byte{0xff}, Value: []byte{0xc3, 0x28, 0}, Headers: []eventstore.Header{
-				{Key: "b", Value: "2"}, {Key: "a", Value: "1"}, {Key: "b", Value: "1"}, {Key: "b", Value: "2"},
-				{Key: "empty"}, {Key: "", Value: "no key"}, {Key: "every", Value: string(every[:])}, {Key: "ü", Value: "ü\xff\x00"},
+				{Key: "b", Value: "2"},
+				{Key: "a", Value: "1"},
+				{Key: "b", Value: "1"},
+				{Key: "b", Value: "2"},
+				{Key: "empty"},
+				{Key: "", Value: "no key"},
+				{Key: "every", Value: string(every[:])},
+				{Key: "ü", Value: "ü\xff\x00"},
 			}},
 			{Time: at.Add(-time.Hour), Key: []byte("earlier"), Value: []byte("time need not grow"), Headers: []eventstore.Header{{Key: "x", Value: "y"}}},
 		}

@@ -5,6 +5,7 @@ package functions
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -153,7 +154,7 @@ func (r *Registry) apply(rec domain.Record) error {
 			f.Deleted, f.Versions = false, nil
 		}
 		f.Deploys++
-		f.Versions = append(f.Versions[:len(f.Versions):len(f.Versions)], Version{e.Version, e.Code, e.Size, e.Limits, e.Env, rec.At})
+		f.Versions = append(slices.Clip(f.Versions), Version{e.Version, e.Code, e.Size, e.Limits, e.Env, rec.At})
 		f.Revision++
 		r.functions[e.Function] = f
 		return nil
@@ -161,6 +162,9 @@ func (r *Registry) apply(rec domain.Record) error {
 		f, err := r.at(e.Function, e.Expected)
 		if err != nil {
 			return err
+		}
+		if f.Deleted || len(f.Versions) == 0 {
+			return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no function %s", e.Function.Name), "")
 		}
 		f.Revision++
 		f.Deleted, f.Policy = true, domain.Policy{}
@@ -215,7 +219,7 @@ func (r *Registry) cycle(id domain.FunctionID, p domain.Policy) []string {
 			}
 			if next := r.functions[to]; next != nil && !seen[to] {
 				seen[to] = true
-				if found := walk(to, next.Policy, append(path[:len(path):len(path)], name)); found != nil {
+				if found := walk(to, next.Policy, append(slices.Clip(path), name)); found != nil {
 					return found
 				}
 			}

@@ -5,6 +5,7 @@ package invocations
 import (
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"sync"
 
@@ -132,8 +133,8 @@ func (m *Model) List(f Filter) []Row {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var out []Row
-	for i := len(m.order) - 1; i >= 0; i-- {
-		row := m.rows[m.order[i]]
+	for _, v := range slices.Backward(m.order) {
+		row := m.rows[v]
 		if !row.State.Known || f.Function != "" && row.State.Function.Name != f.Function ||
 			f.Status != "" && row.State.Status() != f.Status || row.State.ID.T0() < f.Since {
 			continue

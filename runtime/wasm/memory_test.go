@@ -90,8 +90,13 @@ func TestHammer(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		{wasmtest.Echo(), ""}, {wasmtest.Trap(), "trap"}, {wasmtest.Exit(2), "exit"}, {wasmtest.Grow(), "memory"},
-		{wasmtest.Flood(1, 100), "output-too-large"}, {wasmtest.Print(`{"error":"x"}`, 1), "handled"}, {wasmtest.Flood(2, 10), ""},
+		{wasmtest.Echo(), ""},
+		{wasmtest.Trap(), "trap"},
+		{wasmtest.Exit(2), "exit"},
+		{wasmtest.Grow(), "memory"},
+		{wasmtest.Flood(1, 100), "output-too-large"},
+		{wasmtest.Print(`{"error":"x"}`, 1), "handled"},
+		{wasmtest.Flood(2, 10), ""},
 	}
 	var wg sync.WaitGroup
 	for g := range 8 {

@@ -23,7 +23,7 @@ func (s *sandbox) outcome(err error) Outcome {
 	o.Log, o.LogTruncated = s.stderr.text()
 	o.Kind, o.Error = s.failure(err, &o.ExitCode)
 	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
-	if o.Kind == domain.NoFailure {
+	if o.Kind != domain.FailedOutputTooLarge {
 		o.Result = s.stdout.b
 	}
 	return o

@@ -32,7 +32,7 @@ type Attempt struct {
 
 // Outcome is how an attempt ended.
 type Outcome struct {
-	// Result is what the guest printed; nil unless it succeeded.
+	// Result is what the guest printed, also when it failed; nil if it printed more than its limit.
 	Result []byte
 	// Log is what the guest wrote to standard error, at most MaxLog bytes as a JSON string.
 	Log []byte

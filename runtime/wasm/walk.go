@@ -48,7 +48,6 @@ type walker struct {
 	next      int      // the function whose body comes next
 	start     int      // index of _start; -1 without
 
-	tables             int
 	tableMin, tableMax uint64
 	unbounded          bool // a table has no maximum
 

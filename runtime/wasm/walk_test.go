@@ -68,8 +68,10 @@ func TestRefused(t *testing.T) {
 		{"data", section(11, U(1), []byte{0, 0x41, 0, 0x0b}, huge), "bytes in a data segment"},
 		{"names", section(0, Name("name"), []byte{1}, U(5), huge), "names"},
 		{"local names", section(0, Name("name"), []byte{2}, U(5), huge), "named locals"},
-		{"import of env.foo", with(func(p *Parts) { p.Imports = append(p.Imports, Import("env", "foo", 0)) }),
-			"imports env.foo, which Deed does not offer: only functions of wasi_snapshot_preview1"},
+		{
+			"import of env.foo", with(func(p *Parts) { p.Imports = append(p.Imports, Import("env", "foo", 0)) }),
+			"imports env.foo, which Deed does not offer: only functions of wasi_snapshot_preview1",
+		},
 		{"unknown WASI function", with(func(p *Parts) { p.Imports = append(p.Imports, WASI("sock_open", 0)) }), "wasi_snapshot_preview1.sock_open"},
 		{"import of memory", with(func(p *Parts) {
 			p.Imports = append(p.Imports, Join(Name("env"), Name("mem\x1b"), []byte{2, 0, 1}))

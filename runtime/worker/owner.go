@@ -376,7 +376,7 @@ func (o *Owner) restart(why string) {
 	o.phase = folding
 	o.upTo = -1
 	time.AfterFunc(retryClaim+time.Duration(round%4)*50*time.Millisecond, func() {
-		o.line.Do(func(f *partition.Fold) {
+		o.line.Do(func(*partition.Fold) {
 			if o.phase == folding && o.round == round+1 {
 				o.takeOver()
 			}

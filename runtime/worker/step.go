@@ -215,9 +215,11 @@ func (o *Owner) run(e *partition.Entry, l *live) {
 	a := Attempt{
 		Code: e.Code, Name: e.Function.Name, Event: p.event, Limits: e.Limits, Seed: p.seed, Start: p.at,
 		Env: append([]domain.EnvVar{
-			{Name: "DEED_REQUEST_ID", Value: id.String()}, {Name: "DEED_ATTEMPT", Value: fmt.Sprint(n)},
+			{Name: "DEED_REQUEST_ID", Value: id.String()},
+			{Name: "DEED_ATTEMPT", Value: fmt.Sprint(n)},
 			{Name: "DEED_DEADLINE_MS", Value: fmt.Sprint(int64(p.at.Add(e.Limits.Timeout)))},
-			{Name: "DEED_FUNCTION", Value: e.Function.Name}, {Name: "DEED_FUNCTION_VERSION", Value: e.Version},
+			{Name: "DEED_FUNCTION", Value: e.Function.Name},
+			{Name: "DEED_FUNCTION_VERSION", Value: e.Version},
 		}, p.env...),
 	}
 	go func() {

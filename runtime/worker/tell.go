@@ -197,8 +197,7 @@ func (o *Owner) told(id domain.InvocationID, settles domain.Event, err error) {
 func (o *Owner) notTold(e *partition.Entry, err error) domain.Event {
 	n := e.Notified
 	words, _ := domain.CutText(err.Error(), domain.MaxError)
-	var give *GiveUp
-	if errors.As(err, &give) {
+	if give, ok := errors.AsType[*GiveUp](err); ok {
 		words, _ = domain.CutText(give.Err.Error(), domain.MaxError)
 		return domain.NotificationAbandoned{Sink: n.Sink, ID: n.ID, Reason: give.Reason, Error: words}
 	}

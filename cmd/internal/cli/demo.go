@@ -185,10 +185,14 @@ func (e *env) invokeAll(ctx context.Context, n *node.Node, s *server, cast []cas
 	if failed != nil {
 		return nil, failed
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	go func() { // a node that fails must not leave us waiting
 		select {
-		case <-n.Failed():
-		case <-s.failed:
+		case err := <-n.Failed():
+			cancel(err)
+		case err := <-s.failed:
+			cancel(err)
 		case <-ctx.Done():
 		}
 	}()

@@ -91,14 +91,14 @@ func (d *Door) Form(ctx context.Context) error {
 	return err
 }
 
-func (d *Door) change(ctx context.Context, f domain.FunctionID, make func(revision int) domain.Event) error {
+func (d *Door) change(ctx context.Context, f domain.FunctionID, event func(revision int) domain.Event) error {
 	var err error
 	for range changeTries {
-		err = d.changeOnce(ctx, make(d.Registry.Revision(f)))
+		err = d.changeOnce(ctx, event(d.Registry.Revision(f)))
 		if rejection := (*domain.Rejection)(nil); !errors.As(err, &rejection) || rejection.Code != domain.CodeConflict {
 			return err
 		}
-		if p, ok := make(0).(domain.PolicyChanged); ok && d.Registry.CheckCycle(f, p.Policy) != nil {
+		if p, ok := event(0).(domain.PolicyChanged); ok && d.Registry.CheckCycle(f, p.Policy) != nil {
 			return err // a conflict that does not go away
 		}
 	}

@@ -75,14 +75,18 @@ func success(r route) string {
 
 var queries = map[string][][3]string{
 	"PUT /v1/functions/{name}": {
-		{"timeout", "query", "time limit of an attempt, like 30s"}, {"memory", "query", "memory limit, like 128MiB"},
-		{"max_output", "query", "output limit, like 6MiB"}, {"env", "query", "NAME=VALUE; may be repeated"},
+		{"timeout", "query", "time limit of an attempt, like 30s"},
+		{"memory", "query", "memory limit, like 128MiB"},
+		{"max_output", "query", "output limit, like 6MiB"},
+		{"env", "query", "NAME=VALUE; may be repeated"},
 	},
 	"POST /v1/functions/{name}/invocations": {{"Prefer", "header", "wait=SECONDS answers with the outcome (200) if it comes in time, else 202"}},
 	"GET /v1/invocations/{id}":              {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
 	"GET /v1/invocations": {
-		{"function", "query", "name of a function"}, {"status", "query", "waiting, running, succeeded, failed or discarded"},
-		{"since", "query", "accepted at or after that time (RFC 3339)"}, {"limit", "query", "1 to 10000; 100 by default"},
+		{"function", "query", "name of a function"},
+		{"status", "query", "waiting, running, succeeded, failed or discarded"},
+		{"since", "query", "accepted at or after that time (RFC 3339)"},
+		{"limit", "query", "1 to 10000; 100 by default"},
 	},
 }
 

@@ -206,16 +206,14 @@ func (r *relay) Batch(f *partition.Fold, b []eventstore.Judged) { r.owner.Batch(
 
 // goRead runs a reader until the node is closed; its error stops the node.
 func (n *Node) goRead(run func() error) {
-	n.readers.Add(1)
-	go func() {
-		defer n.readers.Done()
+	n.readers.Go(func() {
 		if err := run(); err != nil && n.run.Err() == nil {
 			select {
 			case n.failed <- err:
 			default:
 			}
 		}
-	}()
+	})
 }
 
 // followRegistry folds the registry up to its end as it is now, and goes on behind it.
