@@ -35,6 +35,7 @@ type Model struct {
 	mu       sync.RWMutex
 	rows     map[domain.InvocationID]*Row
 	order    []domain.InvocationID // as opened on this node; ids sort by time, nearly
+	open     int                   // invocations that are not settled
 	next     []int64               // by partition: the offset after the last record seen
 	moved    chan struct{}         // closed and replaced with every batch
 	watchers map[*Watch]struct{}
@@ -87,7 +88,7 @@ func (m *Model) apply(j *eventstore.Judged) {
 		if !row.State.Known {
 			row.Request, row.Refused = j.Message.Offset, ""
 		}
-		row.State = j.After
+		m.set(row, j.After)
 		if j.Record.Type == "AttemptSucceeded" || j.Record.Type == "AttemptFailed" {
 			row.Outcome = j.Message.Offset
 		}
@@ -97,9 +98,20 @@ func (m *Model) apply(j *eventstore.Judged) {
 	// A child's request settles its parent's notification in the same record.
 	if req, ok := j.Record.Event.(domain.InvocationRequested); ok && j.Verdict.Effective() && !req.Parent.IsZero() {
 		if parent := m.rows[req.Parent]; parent != nil {
-			parent.State = parent.State.SettledByChild(j.Record.At)
+			m.set(parent, parent.State.SettledByChild(j.Record.At))
 			parent.Refs = append(parent.Refs, Ref{j.Message.Offset, partition.Effective})
 		}
+	}
+}
+
+// set moves a row on and counts what is not settled.
+func (m *Model) set(row *Row, to domain.Invocation) {
+	if row.State.Known && !row.State.Settled() {
+		m.open--
+	}
+	row.State = to
+	if to.Known && !to.Settled() {
+		m.open++
 	}
 }
 
@@ -152,13 +164,7 @@ func (m *Model) List(f Filter) []Row {
 func (m *Model) Unsettled() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	n := 0
-	for _, row := range m.rows {
-		if row.State.Known && !row.State.Settled() {
-			n++
-		}
-	}
-	return n
+	return m.open
 }
 
 // Next is the offset after the last record of the partition that the model has seen.

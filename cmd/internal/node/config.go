@@ -36,6 +36,8 @@ type Config struct {
 	Grace time.Duration
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
+
+	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
 
 // DefaultListen is where a node listens by default.

@@ -145,6 +145,9 @@ func (n *Node) openLog(topic string) (eventstore.Log, error) {
 		return nil, err
 	}
 	n.logs = append(n.logs, l)
+	if n.config.wrapLog != nil {
+		return n.config.wrapLog(l), nil
+	}
 	return l, nil
 }
 
