@@ -1,5 +1,5 @@
 // Package kafka keeps the promises of the log with Kafka. It is the only importer of Sarama and Watermill; none of their
-// types stand in its signatures but those of the Watermill adapters.
+// types stand in its signatures but those of the Watermill adapter.
 package kafka
 
 import (
@@ -21,62 +21,69 @@ type Config struct {
 	// 1–2 ms under load with replication (2.1–2.6 times better there). Defaults to 0.
 	Linger time.Duration
 	// Producers is how many producers a log opens, partition mod Producers. More than one helps only the embedded broker,
-	// which serves one request of a connection at a time. Defaults to 1.
+	// which serves one request of a connection at a time. Defaults to 1; a log has no more of them than partitions.
 	Producers int
-	// Replication of the topics that are created. Defaults to 1.
+	// Replication of the topics that are created, 1 to the number of brokers. Defaults to 1.
 	Replication int
+	// AppendTimeout is how long an append may stay unanswered before its outcome is reported as unknown. Below 15 s a
+	// dead partition leader alone would make outcomes unknown: its followers' partitions are silent for 10–12 s by the
+	// brokers' defaults. Defaults to 30 s.
+	AppendTimeout time.Duration
 	// Log is told of retries. Defaults to slog.Default().
 	Log *slog.Logger
 }
 
-// appendDeadline is how long an append is retried before its outcome is unknown (protocol 6.2: 30 s). A produce deadline
-// below ~15 s would turn a dead partition leader into unknown outcomes.
-const appendDeadline = 30 * time.Second
+const (
+	defaultAppendTimeout = 30 * time.Second
+	dialTimeout          = 5 * time.Second
+	retryBackoff         = 50 * time.Millisecond
+)
 
-const retryBackoff = 50 * time.Millisecond
+// MaxRecord is the size of the largest record that a log takes, in bytes, as Sarama counts it: key, value and headers,
+// 36 for the record and 10 for each header. It is what brokers take by default.
+const MaxRecord = 1 << 20
 
-// maxMessage bounds what the producer takes: above domain.MaxRecord and what a batch adds.
-const maxMessage = 1 << 20
-
-func (c Config) sarama() *sarama.Config {
+// sarama is the configuration of a client that connects through d.
+func (c Config) sarama(d *dialer) *sarama.Config {
 	s := sarama.NewConfig()
 	s.ClientID = c.ClientID
 	s.Version = sarama.V2_8_0_0
-	s.ChannelBufferSize = 4096
+	s.ChannelBufferSize = 1024
 	s.Net.MaxOpenRequests = 1
-	s.Net.DialTimeout = 5 * time.Second
-	s.Metadata.Retry.Max = 20
+	s.Net.DialTimeout = dialTimeout
+	s.Net.Proxy.Enable, s.Net.Proxy.Dialer = true, d
+	s.Metadata.Retry.Max = 1 // our loops try again, and see the end of a context
 	s.Metadata.Retry.Backoff = retryBackoff
 	s.Metadata.AllowAutoTopicCreation = false
+	s.Consumer.Return.Errors = true
+	return s
+}
+
+// producer is the configuration of a producer. Sarama counts retries, we count seconds (AppendTimeout), so its numbers
+// are beyond ours: whatever fails before was refused by a broker.
+func (c Config) producer(d *dialer) *sarama.Config {
+	s := c.sarama(d)
+	s.Metadata.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1 // a partition without a leader fails its batch after these
 	s.Producer.RequiredAcks = sarama.WaitForAll
 	s.Producer.Idempotent = true
 	s.Producer.Partitioner = sarama.NewManualPartitioner
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true
-	s.Producer.MaxMessageBytes = maxMessage
+	s.Producer.MaxMessageBytes = MaxRecord
 	s.Producer.Flush.Frequency = c.Linger
-	s.Producer.Retry.Max = int(appendDeadline / (2 * retryBackoff))
-	s.Producer.Retry.Backoff = 2 * retryBackoff
-	s.Consumer.Offsets.Initial = sarama.OffsetNewest
-	s.Consumer.Offsets.AutoCommit.Enable = false
-	s.Consumer.Group.ResetInvalidOffsets = false
-	s.Consumer.Group.Session.Timeout = 10 * time.Second
-	s.Consumer.Group.Heartbeat.Interval = time.Second
-	s.Consumer.Group.Rebalance.Retry.Backoff = 100 * time.Millisecond
-	s.Consumer.Group.Rebalance.Timeout = 30 * time.Second
-	s.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
-	s.Consumer.Return.Errors = true
+	s.Producer.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1
+	s.Producer.Retry.Backoff = retryBackoff
 	return s
 }
 
-// Cluster is a connection to a Kafka cluster.
+// Cluster is a connection to a Kafka cluster. Its methods may be called concurrently.
 type Cluster struct {
 	config Config
-	conf   *sarama.Config
+	dial   *dialer
 	client sarama.Client
 }
 
-// Open connects; it tries until ctx ends.
+// Open connects; it tries until ctx ends, and the error then says what the last try met.
 func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers given")
@@ -84,17 +91,22 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if c.ClientID == "" {
 		c.ClientID = "deed"
 	}
+	if c.AppendTimeout <= 0 {
+		c.AppendTimeout = defaultAppendTimeout
+	}
 	c.Producers, c.Replication = max(c.Producers, 1), max(c.Replication, 1)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	conf := c.sarama()
+	d := newDialer()
+	defer context.AfterFunc(ctx, d.interrupt)()
 	for {
-		client, err := sarama.NewClient(c.Brokers, conf)
+		client, err := sarama.NewClient(c.Brokers, c.sarama(d))
 		if err == nil {
-			return &Cluster{config: c, conf: conf, client: client}, nil
+			return &Cluster{config: c, dial: d, client: client}, nil
 		}
-		if wait(ctx, 4*retryBackoff) != nil {
+		if configuration(err) || wait(ctx, 2*retryBackoff) != nil {
+			d.cut()
 			return nil, fmt.Errorf("kafka: connect to %v: %w", c.Brokers, err)
 		}
 	}
@@ -112,12 +124,89 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// EnsureTopic creates the topic if it is absent. Nothing of it expires, and nothing is compacted away. A topic that
-// exists keeps its partition count: an id names its partition, so the count may grow, but never by itself.
-func (c *Cluster) EnsureTopic(ctx context.Context, name string, partitions int) error {
-	admin, err := sarama.NewClusterAdminFromClient(c.client)
+// within calls f and returns its error, or the cause of ctx if that ends before; f then ends by itself, on a goroutine
+// nobody waits for, within Sarama's timeouts. It is for calls that know no context.
+func within(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func configuration(err error) bool {
+	_, ok := errors.AsType[sarama.ConfigurationError](err)
+	return ok
+}
+
+// refresh asks the cluster anew who leads the topic's partitions.
+func (c *Cluster) refresh(ctx context.Context, topic string) error {
+	return within(ctx, func() error { return c.client.RefreshMetadata(topic) })
+}
+
+// leader is the address of the broker that leads a partition, as far as is known.
+func (c *Cluster) leader(ctx context.Context, topic string, partition int32) (addr string, err error) {
+	found := make(chan string, 1)
+	err = within(ctx, func() error {
+		b, err := c.client.Leader(topic, partition)
+		if err == nil {
+			found <- b.Addr()
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("kafka: create topic %s: %w", name, err)
+		return "", err
+	}
+	return <-found, nil
+}
+
+// EnsureTopic creates the topic if it is absent. Nothing of it expires, and nothing is compacted away. A topic that
+// exists keeps its partition count: an id names its partition, so the count may grow, but never by itself. It tries
+// until ctx ends, or until the cluster refuses.
+func (c *Cluster) EnsureTopic(ctx context.Context, name string, partitions int) error {
+	for {
+		err := within(ctx, func() error { return c.ensureTopic(name, partitions) })
+		if err == nil {
+			return nil
+		}
+		if refused(err) {
+			return fmt.Errorf("kafka: create topic %s: %w", name, err)
+		}
+		if wait(ctx, retryBackoff) != nil {
+			return fmt.Errorf("kafka: topic %s did not come up: %w", name, err)
+		}
+	}
+}
+
+var errLeaderless = errors.New("not all partitions have a leader yet")
+
+func (c *Cluster) ensureTopic(name string, partitions int) error {
+	if all, err := c.client.Partitions(name); err != nil || len(all) == 0 {
+		if err := c.createTopic(name, partitions); err != nil {
+			return err
+		}
+	}
+	if err := c.client.RefreshMetadata(name); err != nil {
+		return err
+	}
+	all, err := c.client.Partitions(name)
+	if err != nil {
+		return err
+	}
+	led, err := c.client.WritablePartitions(name)
+	if err == nil && (len(led) == 0 || len(led) < len(all)) {
+		err = errLeaderless
+	}
+	return err
+}
+
+func (c *Cluster) createTopic(name string, partitions int) error {
+	admin, err := sarama.NewClusterAdminFromClient(c.client) // holds nothing of its own: closing it would close the client
+	if err != nil {
+		return err
 	}
 	text := func(s string) *string { return &s }
 	err = admin.CreateTopic(name, &sarama.TopicDetail{
@@ -126,20 +215,27 @@ func (c *Cluster) EnsureTopic(ctx context.Context, name string, partitions int) 
 			"retention.ms": text("-1"), "retention.bytes": text("-1"), "cleanup.policy": text("delete"), "max.message.bytes": text("1048576"),
 		},
 	}, false)
-	if err != nil && !errors.Is(err, sarama.ErrTopicAlreadyExists) {
-		return fmt.Errorf("kafka: create topic %s: %w", name, err)
+	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
+		return nil
 	}
-	for {
-		if err = c.client.RefreshMetadata(name); err == nil {
-			if ps, perr := c.client.Partitions(name); perr == nil && len(ps) > 0 {
-				return nil
-			}
-		}
-		if wait(ctx, retryBackoff) != nil {
-			return fmt.Errorf("kafka: topic %s did not come up: %w", name, errors.Join(err, context.Cause(ctx)))
+	return err
+}
+
+// refused reports whether trying again is of no use.
+func refused(err error) bool {
+	for _, e := range []error{
+		sarama.ErrInvalidReplicationFactor, sarama.ErrInvalidPartitions, sarama.ErrInvalidConfig, sarama.ErrInvalidTopic, sarama.ErrPolicyViolation,
+		sarama.ErrInvalidRequest, sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrUnsupportedVersion, sarama.ErrClosedClient,
+	} {
+		if errors.Is(err, e) {
+			return true
 		}
 	}
+	return false
 }
 
 // Close ends the connection; logs opened on it must be closed before.
-func (c *Cluster) Close() error { return c.client.Close() }
+func (c *Cluster) Close() error {
+	c.dial.cut()
+	return c.client.Close()
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"deed/eventstore"
 
@@ -12,44 +13,37 @@ import (
 )
 
 // Log is one topic. It has producers of its own, so that doors and owners do not wait for one another: each opens a Log.
+// Its methods may be called concurrently.
 type Log struct {
 	cluster    *Cluster
 	topic      string
 	partitions int
-	producers  []sarama.AsyncProducer
-	clients    []sarama.Client
-	drained    sync.WaitGroup
+	producers  []*producer // partition mod their number
+	readers    readers
 
-	mu     sync.RWMutex // guards closed against appends under way
-	closed bool
+	open context.Context // until Close; its cause is then ErrClosed
+	shut context.CancelCauseFunc
 
-	readers readers
+	closing sync.Once
+	closed  error // what closing came to
 }
 
 var _ eventstore.Log = (*Log)(nil)
 
-// Log opens a topic that exists.
+// Log opens a topic that exists. Its partition count is the one of now.
 func (c *Cluster) Log(topic string) (*Log, error) {
 	ps, err := c.client.Partitions(topic)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open topic %s: %w", topic, err)
 	}
 	l := &Log{cluster: c, topic: topic, partitions: len(ps)}
-	l.readers.log = l
+	l.open, l.shut = context.WithCancelCause(context.Background())
 	for range min(c.config.Producers, len(ps)) {
-		// A client per producer: producers that share one share its connections, too.
-		client, err := sarama.NewClient(c.config.Brokers, c.conf)
+		p, err := newProducer(c.config, topic)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("kafka: open topic %s: %w", topic, err), l.Close())
 		}
-		p, err := sarama.NewAsyncProducerFromClient(client)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("kafka: open topic %s: %w", topic, err), client.Close(), l.Close())
-		}
-		l.producers, l.clients = append(l.producers, p), append(l.clients, client)
-		l.drained.Add(2)
-		go l.successes(p)
-		go l.failures(p)
+		l.producers = append(l.producers, p)
 	}
 	return l, nil
 }
@@ -57,120 +51,70 @@ func (c *Cluster) Log(topic string) (*Log, error) {
 // Partitions implements eventstore.Log.
 func (l *Log) Partitions() int { return l.partitions }
 
-// appendCall is one Append: its records come back one by one, on two channels.
-type appendCall struct {
-	mu     sync.Mutex
-	left   int
-	first  int64
-	err    error
-	landed bool // some record of the call was acknowledged
-	done   func(int64, error)
-}
-
-// Append implements eventstore.Log. It blocks while the producer's queue of 4,096 records is full.
-func (l *Log) Append(partition int, records []eventstore.Message, done func(int64, error)) {
-	if len(records) == 0 {
-		done(-1, nil)
+// Append implements eventstore.Log. It never blocks: what the cluster does not take yet waits in memory, for
+// Config.AppendTimeout at most, so whoever appends bounds how much of it there is.
+//
+// Done functions of acknowledged and failed appends run one after another on a goroutine of the partition's producer,
+// those of a partition in the order of the appends; refusals overtake them. They may append. Refused with an error that is not ErrUnknownOutcome are a partition that is not there, a
+// record above MaxRecord, a time before 1970, a closed log, and what a broker refused without having tried (a record
+// too large for it, a time it does not take). All other errors are ErrUnknownOutcome. When an append fails that was on
+// the way, those behind it in the partition are reported as unknown, too, although they may stand in the log.
+//
+// The offset is -1 where a broker recognised a repetition, and for an append of no records.
+func (l *Log) Append(partition int, records []eventstore.Message, done func(offset int64, err error)) {
+	if err := l.check(partition); err != nil {
+		l.producers[0].refuse(done, fmt.Errorf("append: %w", err))
 		return
 	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.closed {
-		done(-1, fmt.Errorf("append to %s/%d: %w", l.topic, partition, eventstore.ErrClosed))
-		return
-	}
-	call := &appendCall{left: len(records), first: -1, done: done}
-	in := l.producers[partition%len(l.producers)].Input()
-	for i := range records {
-		r := &records[i]
-		headers := make([]sarama.RecordHeader, len(r.Headers))
-		for j, h := range r.Headers {
-			headers[j] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
-		}
-		in <- &sarama.ProducerMessage{
-			Topic: l.topic, Partition: int32(partition), Timestamp: r.Time, //nolint:gosec // below 4096
-			Key: sarama.ByteEncoder(r.Key), Value: sarama.ByteEncoder(r.Value), Headers: headers, Metadata: call,
-		}
-	}
+	l.producers[partition%len(l.producers)].append(int32(partition), records, done) //nolint:gosec // below 4096
 }
 
-func (l *Log) successes(p sarama.AsyncProducer) {
-	defer l.drained.Done()
-	for m := range p.Successes() {
-		m.Metadata.(*appendCall).back(m.Offset, nil)
+func (l *Log) check(partition int) error {
+	if partition < 0 || partition >= l.partitions {
+		return fmt.Errorf("partition %d of %s is not one of 0 to %d", partition, l.topic, l.partitions-1)
 	}
+	return nil
 }
 
-func (l *Log) failures(p sarama.AsyncProducer) {
-	defer l.drained.Done()
-	for e := range p.Errors() {
-		err := fmt.Errorf("append to %s/%d: %w", l.topic, e.Msg.Partition, e.Err)
-		if !definite(e.Err) {
-			err = fmt.Errorf("append to %s/%d: %w: %w", l.topic, e.Msg.Partition, eventstore.ErrUnknownOutcome, e.Err)
-		}
-		e.Msg.Metadata.(*appendCall).back(-1, err)
-	}
+// while is ctx, ended also by Close.
+func (l *Log) while(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.open, func() { cancel(context.Cause(l.open)) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
-// definite reports whether the record certainly does not stand in the log: it never left this process.
-func definite(err error) bool {
-	return errors.Is(err, sarama.ErrMessageSizeTooLarge) || errors.Is(err, sarama.ErrInvalidPartition)
-}
+// closePatience is how long Close waits for Sarama after every append has been answered.
+const closePatience = 5 * time.Second
 
-func (c *appendCall) back(offset int64, err error) {
-	c.mu.Lock()
-	c.left--
-	switch {
-	case err != nil && (c.err == nil || errors.Is(err, eventstore.ErrUnknownOutcome)):
-		c.err = err
-	case err == nil:
-		c.landed = true
-		if c.first < 0 || offset >= 0 && offset < c.first {
-			c.first = offset
-		}
-	}
-	last := c.left == 0
-	if last && c.err != nil {
-		c.first = -1
-		if c.landed && !errors.Is(c.err, eventstore.ErrUnknownOutcome) {
-			c.err = fmt.Errorf("%w: a part of the call stands in the log: %w", eventstore.ErrUnknownOutcome, c.err)
-		}
-	}
-	c.mu.Unlock()
-	if last {
-		c.done(c.first, c.err)
-	}
-}
-
-// Bounds implements eventstore.Log.
-func (l *Log) Bounds(_ context.Context, partition int) (start, end int64, err error) {
-	p := int32(partition) //nolint:gosec // below 4096
-	if start, err = l.cluster.client.GetOffset(l.topic, p, sarama.OffsetOldest); err == nil {
-		end, err = l.cluster.client.GetOffset(l.topic, p, sarama.OffsetNewest)
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("bounds of %s/%d: %w", l.topic, partition, err)
-	}
-	return start, end, nil
-}
-
-// Close implements eventstore.Log: it flushes what was enqueued, then every done function has been called.
+// Close implements eventstore.Log: it flushes what was enqueued, which takes Config.AppendTimeout at most; then every
+// done function has returned. Follow and Read end with ErrClosed. It may be called again, and must not be called by a
+// done function.
 func (l *Log) Close() error {
-	l.mu.Lock()
-	closed := l.closed
-	l.closed = true
-	l.mu.Unlock()
-	if closed {
-		return nil
+	l.closing.Do(func() { l.closed = l.close() })
+	return l.closed
+}
+
+func (l *Log) close() error {
+	for _, p := range l.producers {
+		p.shut()
 	}
 	for _, p := range l.producers {
-		p.AsyncClose()
+		p.flush()
 	}
-	l.drained.Wait()
+	l.shut(fmt.Errorf("topic %s: %w", l.topic, eventstore.ErrClosed))
 	l.readers.close()
-	var errs []error
-	for _, c := range l.clients {
-		errs = append(errs, c.Close())
+	ended := time.After(closePatience)
+	for _, p := range l.producers {
+		if p.end(); !p.ended(ended) {
+			return fmt.Errorf("close topic %s: a producer did not end in %s", l.topic, closePatience)
+		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// definite reports whether the records certainly do not stand in the log: they never left this process, or a broker
+// refused them for what they are. A refusal for any other reason may follow a try that succeeded.
+func definite(err error) bool {
+	return errors.Is(err, sarama.ErrMessageSizeTooLarge) || errors.Is(err, sarama.ErrInvalidTimestamp) || errors.Is(err, sarama.ErrInvalidPartition) ||
+		configuration(err)
 }

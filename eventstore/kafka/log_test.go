@@ -3,89 +3,100 @@ package kafka_test
 import (
 	"context"
 	"fmt"
-	"sort"
+	"io"
+	"log/slog"
 	"testing"
-	"time"
 
 	"deed/eventstore"
 	"deed/eventstore/embedded"
 	"deed/eventstore/kafka"
+	"deed/eventstore/storetest"
 )
 
-func open(t testing.TB, dir string) (*kafka.Cluster, func()) {
-	b, err := embedded.Open(embedded.Config{Dir: dir})
+// quiet is a logger that nobody reads.
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// broker starts one that ends with the test.
+func broker(t testing.TB) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.Open(embedded.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := kafka.Open(t.Context(), kafka.Config{Brokers: []string{b.Addr()}, Producers: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, func() { _ = c.Close(); _ = b.Close() }
+	t.Cleanup(func() { _ = b.Close() })
+	return b
 }
 
-// TestLatency measures append to follow, one record at a time; it prints and asserts nothing about time.
-func TestLatency(t *testing.T) {
-	c, closeAll := open(t, t.TempDir())
-	defer closeAll()
-	if err := c.EnsureTopic(t.Context(), "x", 4); err != nil {
-		t.Fatal(err)
+// connect opens a cluster that ends with the test.
+func connect(t testing.TB, c kafka.Config) *kafka.Cluster {
+	t.Helper()
+	if c.Log == nil {
+		c.Log = quiet()
 	}
-	l, err := c.Log("x")
+	cluster, err := kafka.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	got := make(chan eventstore.Message, 100)
-	ended := make(chan error)
+	t.Cleanup(func() { _ = cluster.Close() })
+	return cluster
+}
+
+// open makes a topic and opens a log that ends with the test.
+func open(t testing.TB, c *kafka.Cluster, topic string, partitions int) *kafka.Log {
+	t.Helper()
+	if err := c.EnsureTopic(t.Context(), topic, partitions); err != nil {
+		t.Fatal(err)
+	}
+	l, err := c.Log(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// TestLog holds the log to its contract, with one producer and with several.
+func TestLog(t *testing.T) {
+	for _, producers := range []int{1, 2} {
+		t.Run(fmt.Sprint(producers), func(t *testing.T) {
+			c := connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}, Producers: producers})
+			n := 0
+			storetest.Exercise(t, func(t *testing.T) eventstore.Log {
+				n++
+				return open(t, c, fmt.Sprintf("t%d", n), 3)
+			})
+		})
+	}
+}
+
+// appendAll appends the values one by one and waits until all are acknowledged.
+func appendAll(t testing.TB, l eventstore.Log, partition int, values ...string) {
+	t.Helper()
+	errs := make(chan error, len(values))
+	for _, v := range values {
+		l.Append(partition, []eventstore.Message{{Value: []byte(v)}}, func(_ int64, err error) { errs <- err })
+	}
+	for range values {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// follow delivers what it follows until ctx ends, then the error.
+func follow(ctx context.Context, l eventstore.Log, partition int, from int64) (<-chan eventstore.Message, <-chan error) {
+	got, ended := make(chan eventstore.Message), make(chan error, 1)
 	go func() {
-		ended <- l.Follow(ctx, 2, 0, func(b []eventstore.Message) error {
-			for _, m := range b {
-				got <- m
+		ended <- l.Follow(ctx, partition, from, func(batch []eventstore.Message) error {
+			for _, m := range batch {
+				select {
+				case got <- m:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
 			return nil
 		})
 	}()
-	var took []time.Duration
-	for i := range 300 {
-		start := time.Now()
-		l.Append(2, []eventstore.Message{{Key: []byte("k"), Value: fmt.Append(nil, i), Headers: []eventstore.Header{{Key: "a", Value: "b"}}}}, func(off int64, err error) {
-			if err != nil || off != int64(i) {
-				t.Error(off, err)
-			}
-		})
-		m := <-got
-		if string(m.Value) != fmt.Sprint(i) || m.Offset != int64(i) {
-			t.Fatalf("got %s at %d, want %d", m.Value, m.Offset, i)
-		}
-		took = append(took, time.Since(start))
-	}
-	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
-	t.Logf("append to follow: p50 %s p99 %s", took[150], took[297])
-	start := time.Now()
-	cancel()
-	<-ended
-	t.Logf("follow ended after %s", time.Since(start))
-	msgs, err := l.Read(t.Context(), 2, 100, 3)
-	if err != nil || len(msgs) == 0 || msgs[0].Offset != 100 {
-		t.Fatal(msgs, err)
-	}
-	start = time.Now()
-	assigned := make(chan int, 10)
-	mctx, leave := context.WithCancel(t.Context())
-	gone := make(chan error)
-	go func() {
-		gone <- c.Membership("g", "x").Run(mctx, func(p int) { assigned <- p }, func(p int) {})
-	}()
-	for range 4 {
-		<-assigned
-	}
-	t.Logf("assigned after %s", time.Since(start))
-	start = time.Now()
-	leave()
-	if err := <-gone; err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("left after %s", time.Since(start))
+	return got, ended
 }

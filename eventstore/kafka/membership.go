@@ -19,19 +19,53 @@ type membership struct {
 	topic   string
 }
 
-// Membership is a place in a group that shares the partitions of a topic.
+// Membership is a place in a group that shares the partitions of a topic, cooperatively: a member that keeps a partition
+// in a rebalance is not disturbed. A member that died keeps its partitions for 10 s; one that leaves gives them up at
+// once. Revoked may block for 30 s, then the group goes on without the member.
 func (c *Cluster) Membership(group, topic string) eventstore.Membership {
 	return &membership{c, group, topic}
 }
 
-const rejoinBackoff = 200 * time.Millisecond
+const (
+	sessionTimeout   = 10 * time.Second
+	heartbeat        = time.Second
+	rebalanceTimeout = 30 * time.Second
+	rejoinBackoff    = 100 * time.Millisecond
+	heartbeatRetries = 40 // of 50 ms: a coordinator that moves does not cost the partitions
+)
 
-// Run implements eventstore.Membership.
+func (m *membership) config(d *dialer) *sarama.Config {
+	s := m.cluster.config.sarama(d)
+	s.Metadata.Retry.Max = heartbeatRetries
+	s.Consumer.Offsets.Initial = sarama.OffsetNewest
+	s.Consumer.Offsets.AutoCommit.Enable = false
+	s.Consumer.Group.ResetInvalidOffsets = false
+	s.Consumer.Group.Session.Timeout = sessionTimeout
+	s.Consumer.Group.Heartbeat.Interval = heartbeat
+	s.Consumer.Group.Rebalance.Retry.Backoff = rejoinBackoff
+	s.Consumer.Group.Rebalance.Timeout = rebalanceTimeout
+	s.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	return s
+}
+
+// Run implements eventstore.Membership. Trouble with the cluster is logged and tried again; the error is one of leaving,
+// which the group then notices by itself, 10 s later.
 func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error {
 	// A client of its own: leaving must not wait for, nor be waited for by, anybody's long poll.
-	client, err := sarama.NewClient(m.cluster.config.Brokers, m.cluster.conf)
-	if err != nil {
-		return fmt.Errorf("join group %s: %w", m.group, err)
+	d := newDialer()
+	defer d.cut()
+	var client sarama.Client
+	for client == nil {
+		var err error
+		if client, err = sarama.NewClient(m.cluster.config.Brokers, m.config(d)); err != nil {
+			if configuration(err) {
+				return fmt.Errorf("join group %s: %w", m.group, err)
+			}
+			m.cluster.config.Log.Warn("cannot join the group yet", "group", m.group, "error", err)
+			if wait(ctx, rejoinBackoff) != nil {
+				return nil
+			}
+		}
 	}
 	group, err := sarama.NewConsumerGroupFromClient(m.group, client)
 	if err != nil {
@@ -51,7 +85,9 @@ func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error
 			_ = wait(ctx, rejoinBackoff)
 		}
 	}
-	err = group.Close()
+	if err = group.Close(); err != nil {
+		err = fmt.Errorf("leave group %s: %w", m.group, err)
+	}
 	<-watched
 	return errors.Join(err, client.Close())
 }
