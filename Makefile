@@ -16,6 +16,7 @@ check: ## linters, formatting, vet, tidiness: what must hold of every commit
 	go run $(GOLANGCI) fmt --diff ./...
 	go run $(GOLANGCI) run ./...
 	go mod tidy -diff
+	GOLANGCI=$(GOLANGCI) go test -count=1 -run TestLinterSeesOffences ./integration
 
 bench: ## completed invocations a second and what each costs, beside raw Sarama, in one run
 	go test -run '^$$' -bench . -benchtime 1x ./cmd/internal/node
