@@ -23,6 +23,7 @@ type producer struct {
 	async   sarama.AsyncProducer
 	fed     chan struct{} // closed when feed has ended
 	drained chan struct{} // closed when collect has ended
+	ending  atomic.Bool   // Sarama need not be patient any more
 
 	mu     sync.Mutex // guards the rest
 	queue  []*record
@@ -71,7 +72,7 @@ func newProducer(c Config, topic string) (*producer, error) {
 	p.more.L, p.idle.L = &p.mu, &p.mu
 	var err error
 	// A client per producer: producers that share one share its connections, too.
-	if p.client, err = sarama.NewClient(c.Brokers, c.producer(p.dial)); err != nil {
+	if p.client, err = sarama.NewClient(c.Brokers, c.producer(p.dial, p.backoff)); err != nil {
 		return nil, err
 	}
 	if p.async, err = sarama.NewAsyncProducerFromClient(p.client); err != nil {
@@ -80,6 +81,14 @@ func newProducer(c Config, topic string) (*producer, error) {
 	go p.feed()
 	go p.collect()
 	return p, nil
+}
+
+// backoff is how long Sarama waits before it tries again, and for each record that it gives up.
+func (p *producer) backoff(int, int) time.Duration {
+	if p.ending.Load() {
+		return 0
+	}
+	return retryBackoff
 }
 
 func (p *producer) append(partition int32, records []eventstore.Message, done func(int64, error)) {
@@ -350,6 +359,7 @@ func (p *producer) flush() {
 
 // end makes Sarama stop. Nothing that it still holds is waited for by anybody: cutting its connections loses nothing.
 func (p *producer) end() {
+	p.ending.Store(true)
 	p.dial.cut()
 	_ = p.client.Close() // says only that it is closed already
 	go func() {

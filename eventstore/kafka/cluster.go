@@ -61,7 +61,7 @@ func (c Config) sarama(d *dialer) *sarama.Config {
 
 // producer is the configuration of a producer. Sarama counts retries, we count seconds (AppendTimeout), so its numbers
 // are beyond ours: whatever fails before was refused by a broker.
-func (c Config) producer(d *dialer) *sarama.Config {
+func (c Config) producer(d *dialer, backoff func(retries, most int) time.Duration) *sarama.Config {
 	s := c.sarama(d)
 	s.Metadata.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1 // a partition without a leader fails its batch after these
 	s.Producer.RequiredAcks = sarama.WaitForAll
@@ -72,7 +72,7 @@ func (c Config) producer(d *dialer) *sarama.Config {
 	s.Producer.MaxMessageBytes = MaxRecord
 	s.Producer.Flush.Frequency = c.Linger
 	s.Producer.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1
-	s.Producer.Retry.Backoff = retryBackoff
+	s.Producer.Retry.Backoff, s.Producer.Retry.BackoffFunc = retryBackoff, backoff
 	return s
 }
 

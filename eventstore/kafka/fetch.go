@@ -92,7 +92,9 @@ func (f *fetcher) fetch(from int64, maxBytes int32, wait time.Duration) (fetched
 	}
 }
 
-func partial(s *sarama.Records) bool { return s.RecordBatch != nil && s.RecordBatch.PartialTrailingRecord }
+func partial(s *sarama.Records) bool {
+	return s.RecordBatch != nil && s.RecordBatch.PartialTrailingRecord
+}
 
 // errUnreadable says that trying again is of no use.
 var errUnreadable = errors.New("the log cannot be read on")

@@ -37,6 +37,7 @@ const (
 func (m *membership) config(d *dialer) *sarama.Config {
 	s := m.cluster.config.sarama(d)
 	s.Metadata.Retry.Max = heartbeatRetries
+	s.Net.ReadTimeout = rebalanceTimeout + fetchTimeout // a join is answered when the slowest member has joined
 	s.Consumer.Offsets.Initial = sarama.OffsetNewest
 	s.Consumer.Offsets.AutoCommit.Enable = false
 	s.Consumer.Group.ResetInvalidOffsets = false
