@@ -1,0 +1,167 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"deed/eventstore"
+	"deed/eventstore/kafka"
+
+	"github.com/IBM/sarama"
+)
+
+// sample is a record like ours: 14 headers, a key of 16 bytes, a value of 512.
+func sample() eventstore.Message {
+	m := eventstore.Message{Time: time.UnixMilli(1_700_000_000_000), Key: make([]byte, 16), Value: make([]byte, 512)}
+	for _, k := range []string{
+		"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "ce_causationid", "ce_correlationid", "ce_ownerepoch", "ce_ownerid",
+		"ce_ownersequence", "ce_logtime", "content-type", "_watermill_message_uuid",
+	} {
+		m.Headers = append(m.Headers, eventstore.Header{Key: k, Value: "0b9e4f52-6a0d-4c8e-9b7d-1f2a3c4d5e6f"})
+	}
+	return m
+}
+
+func rawConfig() *sarama.Config {
+	c := sarama.NewConfig()
+	c.Version, c.ChannelBufferSize, c.Net.MaxOpenRequests = sarama.V2_8_0_0, 1024, 1
+	c.Producer.RequiredAcks, c.Producer.Idempotent, c.Producer.Partitioner = sarama.WaitForAll, true, sarama.NewManualPartitioner
+	c.Producer.Return.Successes = true
+	return c
+}
+
+// BenchmarkAppend is throughput with everything on the way at once, on one partition. Metric times-raw is how much longer
+// it takes than a bare AsyncProducer does in the same run.
+func BenchmarkAppend(b *testing.B) {
+	addr := broker(b).Addr()
+	l := open(b, connect(b, kafka.Config{Brokers: []string{addr}}), "t", 1)
+	m := sample()
+	b.ReportAllocs()
+	for b.Loop() {
+		const n = 5000
+		var left sync.WaitGroup
+		left.Add(n)
+		for range n {
+			l.Append(0, []eventstore.Message{m}, func(_ int64, err error) {
+				if err != nil {
+					b.Error(err)
+				}
+				left.Done()
+			})
+		}
+		left.Wait()
+	}
+	ours := float64(b.Elapsed()) / float64(b.N)
+	b.StopTimer()
+	p, err := sarama.NewAsyncProducer([]string{addr}, rawConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	for range b.N {
+		const n = 5000
+		go func() {
+			for range n {
+				headers := make([]sarama.RecordHeader, len(m.Headers))
+				for i, h := range m.Headers {
+					headers[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
+				}
+				p.Input() <- &sarama.ProducerMessage{
+					Topic: "t", Timestamp: m.Time, Headers: headers, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value),
+				}
+			}
+		}()
+		for range n {
+			<-p.Successes()
+		}
+	}
+	raw := float64(time.Since(start)) / float64(b.N)
+	_ = p.Close()
+	b.ReportMetric(5000/ours*1e9, "records/s")
+	b.ReportMetric(ours/raw, "times-raw")
+}
+
+// BenchmarkFollow reads a partition from its beginning, once per iteration. Metric times-raw is against Sarama's own
+// PartitionConsumer in the same run.
+func BenchmarkFollow(b *testing.B) {
+	const n = 50_000
+	addr := broker(b).Addr()
+	l := open(b, connect(b, kafka.Config{Brokers: []string{addr}}), "t", 1)
+	m := sample()
+	var left sync.WaitGroup
+	left.Add(n)
+	for range n {
+		l.Append(0, []eventstore.Message{m}, func(int64, error) { left.Done() })
+	}
+	left.Wait()
+	enough := errors.New("enough")
+	b.ReportAllocs()
+	for b.Loop() {
+		seen := 0
+		err := l.Follow(b.Context(), 0, 0, func(batch []eventstore.Message) error {
+			if seen += len(batch); seen >= n {
+				return enough
+			}
+			return nil
+		})
+		if !errors.Is(err, enough) {
+			b.Fatal(err)
+		}
+	}
+	ours := float64(b.Elapsed()) / float64(b.N)
+	b.StopTimer()
+	c, err := sarama.NewConsumer([]string{addr}, rawConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	for range b.N {
+		pc, err := c.ConsumePartition("t", 0, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range n {
+			<-pc.Messages()
+		}
+		_ = pc.Close()
+	}
+	raw := float64(time.Since(start)) / float64(b.N)
+	_ = c.Close()
+	b.ReportMetric(n/ours*1e9, "records/s")
+	b.ReportMetric(ours/raw, "times-raw")
+}
+
+// BenchmarkHop is one record from Append to a follower, one at a time.
+func BenchmarkHop(b *testing.B) {
+	l := open(b, connect(b, kafka.Config{Brokers: []string{broker(b).Addr()}, Producers: 4}), "t", 4)
+	ctx, cancel := context.WithCancel(b.Context())
+	got := make(chan struct{}, 1)
+	var left sync.WaitGroup
+	left.Go(func() {
+		_ = l.Follow(ctx, 2, 0, func([]eventstore.Message) error {
+			got <- struct{}{}
+			return nil
+		})
+	})
+	m := sample()
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		l.Append(2, []eventstore.Message{m}, func(_ int64, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+		})
+		<-got
+		took = append(took, time.Since(start))
+	}
+	cancel()
+	left.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
