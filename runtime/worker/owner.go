@@ -296,6 +296,9 @@ func (o *Owner) seeOwn(j *eventstore.Judged) bool {
 	case !j.Verdict.Effective():
 		o.restart(fmt.Sprintf("own %s (record %d) came back %s", j.Record.Type, a.seq, j.Verdict))
 		return false
+	case a.index == 0 && a.call.offset.Load() >= 0 && a.call.offset.Load() != j.Message.Offset:
+		o.restart(fmt.Sprintf("own %s (record %d) came back at offset %d, and was acknowledged at %d", j.Record.Type, a.seq, j.Message.Offset, a.call.offset.Load()))
+		return false
 	}
 	return true
 }

@@ -199,9 +199,9 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 			o.wakeAt(e.ID, l, r.At)
 			return
 		}
+		l.prepared.seed, l.prepared.at = seed, r.At // the guest's clock begins at what the log says
 		o.enqueue(r, e.ID)
 	}
-	l.prepared.seed, l.prepared.at = seed, o.now()
 }
 
 // run runs the attempt on a goroutine of its own; the place in the pool bounds how many.

@@ -257,24 +257,26 @@ func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
 	}
 }
 
-// catchUp waits until the tails have folded the log up to its end as it is now.
+// catchUp waits until the tails have folded the log up to its end as it is now, or one of them cannot go on.
 func (n *Node) catchUp(ctx context.Context, log eventstore.Log) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	defer func() { cancel(nil); <-watched }()
+	go func() {
+		defer close(watched)
+		select {
+		case err := <-n.failed:
+			n.failed <- err // whoever runs the node asks, too
+			cancel(err)
+		case <-ctx.Done():
+		}
+	}()
 	for p := range log.Partitions() {
 		_, end, err := log.Bounds(ctx, p)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancelCause(ctx)
-		go func() {
-			select {
-			case err := <-n.failed:
-				cancel(err)
-			case <-ctx.Done():
-			}
-		}()
-		err = n.Model.Until(ctx, func() bool { return n.Model.Next(p) >= end })
-		cancel(nil)
-		if err != nil {
+		if err := n.Model.Until(ctx, func() bool { return n.Model.Next(p) >= end }); err != nil {
 			return err
 		}
 	}
