@@ -1,5 +1,3 @@
-//go:build watermill
-
 package kafka_test
 
 import (

@@ -59,6 +59,7 @@ type noBlobs struct{}
 func (noBlobs) Put(context.Context, []byte) (domain.Digest, error) {
 	return domain.Digest{}, fmt.Errorf("none")
 }
+
 func (noBlobs) Get(context.Context, domain.Digest) ([]byte, error) { return nil, fmt.Errorf("none") }
 
 type noFunctions struct{}
