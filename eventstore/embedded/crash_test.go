@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -69,7 +68,7 @@ func openLog(ctx context.Context, dir string) (*kafka.Log, *kafka.Cluster, error
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := kafka.Open(ctx, kafka.Config{Brokers: []string{b.Addr()}, Producers: partitions, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	c, err := kafka.Open(ctx, kafka.Config{Brokers: []string{b.Addr()}, Producers: partitions, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())
 	}

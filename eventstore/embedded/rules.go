@@ -60,7 +60,7 @@ func createTopics(r kmsg.Request) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse) //nolint:forcetypeassert // the request's kind
 	for _, t := range req.Topics {
 		a := kmsg.NewCreateTopicsResponseTopic()
-		a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, invalidConfig, kmsg.StringPtr(reason)
+		a.Topic, a.ErrorCode, a.ErrorMessage = t.Topic, invalidConfig, new(reason)
 		resp.Topics = append(resp.Topics, a)
 	}
 	return resp
@@ -80,7 +80,7 @@ func alterConfigs(r kmsg.Request) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse) //nolint:forcetypeassert // the request's kind
 	for _, t := range req.Resources {
 		a := kmsg.NewAlterConfigsResponseResource()
-		a.ResourceType, a.ResourceName, a.ErrorCode, a.ErrorMessage = t.ResourceType, t.ResourceName, invalidConfig, kmsg.StringPtr(reason)
+		a.ResourceType, a.ResourceName, a.ErrorCode, a.ErrorMessage = t.ResourceType, t.ResourceName, invalidConfig, new(reason)
 		resp.Resources = append(resp.Resources, a)
 	}
 	return resp
@@ -100,7 +100,7 @@ func incrementalAlterConfigs(r kmsg.Request) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse) //nolint:forcetypeassert // the request's kind
 	for _, t := range req.Resources {
 		a := kmsg.NewIncrementalAlterConfigsResponseResource()
-		a.ResourceType, a.ResourceName, a.ErrorCode, a.ErrorMessage = t.ResourceType, t.ResourceName, invalidConfig, kmsg.StringPtr(reason)
+		a.ResourceType, a.ResourceName, a.ErrorCode, a.ErrorMessage = t.ResourceType, t.ResourceName, invalidConfig, new(reason)
 		resp.Resources = append(resp.Resources, a)
 	}
 	return resp

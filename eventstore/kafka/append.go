@@ -178,7 +178,7 @@ func (p *producer) feed() {
 	var batch []*record
 	for {
 		p.mu.Lock()
-		for len(p.queue) == 0 && !(p.closed && p.calls == 0) {
+		for len(p.queue) == 0 && (!p.closed || p.calls > 0) {
 			p.more.Wait()
 		}
 		batch, p.queue = p.queue, batch[:0]
