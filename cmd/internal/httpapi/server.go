@@ -215,7 +215,7 @@ func preferWait(prefer string) (time.Duration, error) {
 	for p := range strings.SplitSeq(prefer, ",") {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(p), "wait="); ok {
 			seconds, err := strconv.Atoi(n)
-			if err != nil || seconds < 1 || time.Duration(seconds)*time.Second > maxWait {
+			if err != nil || seconds < 1 || seconds > int(maxWait.Seconds()) {
 				return 0, domain.Reject(domain.CodeInvalid, fmt.Sprintf("Prefer: wait=%s is out of range: allowed are 1 to %d seconds", n, int(maxWait.Seconds())), "")
 			}
 			return time.Duration(seconds) * time.Second, nil

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sort"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -81,7 +81,7 @@ func BenchmarkEcho(b *testing.B) {
 		if err := n.Model.Until(b.Context(), func() bool { return n.Model.Unsettled() == 0 }); err != nil {
 			b.Fatal(err)
 		}
-		sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+		slices.Sort(took)
 		return took
 	}
 	round(clients, 20) // warm
