@@ -34,7 +34,7 @@ func unknown(err error) bool { return errors.Is(err, eventstore.ErrUnknownOutcom
 
 // TestRefused: what certainly does not stand in the log is not called unknown, and disturbs nobody.
 func TestRefused(t *testing.T) {
-	l := open(t, connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}}), "t", 1)
+	l := open(t, connect(t, kafka.Config{Brokers: brokers(t)}), newTopic(), 1)
 	answers := make(chan answer, 1)
 	for name, c := range map[string]struct {
 		partition int
@@ -174,7 +174,7 @@ func TestCloseWithoutBroker(t *testing.T) {
 
 // TestAppendFromDone: done functions may append, however full everything is.
 func TestAppendFromDone(t *testing.T) {
-	l := open(t, connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}}), "t", 1)
+	l := open(t, connect(t, kafka.Config{Brokers: brokers(t)}), newTopic(), 1)
 	const n = 5000
 	all := make(chan error, 2*n)
 	for i := range n {

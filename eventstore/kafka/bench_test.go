@@ -37,8 +37,8 @@ func rawConfig() *sarama.Config {
 // BenchmarkAppend is throughput with everything on the way at once, on one partition. Metric times-raw is how much longer
 // it takes than a bare AsyncProducer does in the same run.
 func BenchmarkAppend(b *testing.B) {
-	addr := broker(b).Addr()
-	l := open(b, connect(b, kafka.Config{Brokers: []string{addr}}), "t", 1)
+	addrs, topic := brokers(b), newTopic()
+	l := open(b, connect(b, kafka.Config{Brokers: addrs}), topic, 1)
 	m := sample()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -57,7 +57,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	ours := float64(b.Elapsed()) / float64(b.N)
 	b.StopTimer()
-	p, err := sarama.NewAsyncProducer([]string{addr}, rawConfig())
+	p, err := sarama.NewAsyncProducer(addrs, rawConfig())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func BenchmarkAppend(b *testing.B) {
 					headers[i] = sarama.RecordHeader{Key: []byte(h.Key), Value: []byte(h.Value)}
 				}
 				p.Input() <- &sarama.ProducerMessage{
-					Topic: "t", Timestamp: m.Time, Headers: headers, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value),
+					Topic: topic, Timestamp: m.Time, Headers: headers, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value),
 				}
 			}
 		}()
@@ -89,8 +89,8 @@ func BenchmarkAppend(b *testing.B) {
 // PartitionConsumer in the same run.
 func BenchmarkFollow(b *testing.B) {
 	const n = 50_000
-	addr := broker(b).Addr()
-	l := open(b, connect(b, kafka.Config{Brokers: []string{addr}}), "t", 1)
+	addrs, topic := brokers(b), newTopic()
+	l := open(b, connect(b, kafka.Config{Brokers: addrs}), topic, 1)
 	m := sample()
 	var left sync.WaitGroup
 	left.Add(n)
@@ -114,13 +114,13 @@ func BenchmarkFollow(b *testing.B) {
 	}
 	ours := float64(b.Elapsed()) / float64(b.N)
 	b.StopTimer()
-	c, err := sarama.NewConsumer([]string{addr}, rawConfig())
+	c, err := sarama.NewConsumer(addrs, rawConfig())
 	if err != nil {
 		b.Fatal(err)
 	}
 	start := time.Now()
 	for range b.N {
-		pc, err := c.ConsumePartition("t", 0, 0)
+		pc, err := c.ConsumePartition(topic, 0, 0)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func BenchmarkFollow(b *testing.B) {
 
 // BenchmarkHop is one record from Append to a follower, one at a time.
 func BenchmarkHop(b *testing.B) {
-	l := open(b, connect(b, kafka.Config{Brokers: []string{broker(b).Addr()}, Producers: 4}), "t", 4)
+	l := open(b, connect(b, kafka.Config{Brokers: brokers(b), Producers: 4}), newTopic(), 4)
 	ctx, cancel := context.WithCancel(b.Context())
 	got := make(chan struct{}, 1)
 	var left sync.WaitGroup

@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	"deed/eventstore"
@@ -95,12 +96,15 @@ func TestNoBroker(t *testing.T) {
 
 // TestStepsOverMarkers: a transactional stranger's control records are gaps to us, also right where a read begins.
 func TestStepsOverMarkers(t *testing.T) {
-	b := fake(t, "t")
-	l := open(t, connect(t, kafka.Config{Brokers: b.ListenAddrs()}), "t", 1)
+	addrs, topic := fake(t).ListenAddrs(), newTopic() // the embedded broker has no transactions
+	if os.Getenv("DEED_TEST_BROKERS") != "" {
+		addrs = brokers(t)
+	}
+	l := open(t, connect(t, kafka.Config{Brokers: addrs}), topic, 1)
 	conf := sarama.NewConfig()
 	conf.Producer.Idempotent, conf.Producer.RequiredAcks, conf.Net.MaxOpenRequests = true, sarama.WaitForAll, 1
-	conf.Producer.Return.Successes, conf.Producer.Transaction.ID = true, "stranger"
-	p, err := sarama.NewSyncProducer(b.ListenAddrs(), conf)
+	conf.Producer.Return.Successes, conf.Producer.Transaction.ID = true, topic
+	p, err := sarama.NewSyncProducer(addrs, conf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,7 @@ func TestStepsOverMarkers(t *testing.T) {
 		if err := p.BeginTxn(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := p.SendMessage(&sarama.ProducerMessage{Topic: "t", Value: sarama.StringEncoder(v)}); err != nil {
+		if _, _, err := p.SendMessage(&sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(v)}); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.CommitTxn(); err != nil {
@@ -138,16 +142,16 @@ func TestStepsOverMarkers(t *testing.T) {
 
 // TestOtherFormats: compressed batches of strangers are read.
 func TestOtherFormats(t *testing.T) {
-	b := broker(t)
-	l := open(t, connect(t, kafka.Config{Brokers: []string{b.Addr()}}), "t", 1)
+	addrs, topic := brokers(t), newTopic()
+	l := open(t, connect(t, kafka.Config{Brokers: addrs}), topic, 1)
 	for _, codec := range []sarama.CompressionCodec{sarama.CompressionGZIP, sarama.CompressionSnappy, sarama.CompressionLZ4, sarama.CompressionZSTD} {
 		conf := sarama.NewConfig()
 		conf.Producer.Return.Successes, conf.Producer.Compression = true, codec
-		p, err := sarama.NewSyncProducer([]string{b.Addr()}, conf)
+		p, err := sarama.NewSyncProducer(addrs, conf)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, offset, err := p.SendMessage(&sarama.ProducerMessage{Topic: "t", Value: sarama.StringEncoder(codec.String())})
+		_, offset, err := p.SendMessage(&sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(codec.String())})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"deed/eventstore"
 	"deed/eventstore/embedded"
@@ -15,7 +19,23 @@ import (
 // quiet is a logger that nobody reads.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// broker starts one that ends with the test.
+// brokers are those of the environment variable DEED_TEST_BROKERS, or an embedded one that ends with the test.
+func brokers(t testing.TB) []string {
+	t.Helper()
+	if addrs := os.Getenv("DEED_TEST_BROKERS"); addrs != "" {
+		return strings.Split(addrs, ",")
+	}
+	return []string{broker(t).Addr()}
+}
+
+var topics atomic.Int64
+
+// newTopic is a name that nothing has had.
+func newTopic() string {
+	return fmt.Sprintf("test-%d-%d-%d", time.Now().Unix(), os.Getpid(), topics.Add(1))
+}
+
+// broker starts an embedded one that ends with the test.
 func broker(t testing.TB) *embedded.Broker {
 	t.Helper()
 	b, err := embedded.Open(embedded.Config{Dir: t.TempDir()})
@@ -58,12 +78,8 @@ func open(t testing.TB, c *kafka.Cluster, topic string, partitions int) *kafka.L
 func TestLog(t *testing.T) {
 	for _, producers := range []int{1, 2} {
 		t.Run(fmt.Sprint(producers), func(t *testing.T) {
-			c := connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}, Producers: producers})
-			n := 0
-			storetest.Exercise(t, func(t *testing.T) eventstore.Log {
-				n++
-				return open(t, c, fmt.Sprintf("t%d", n), 3)
-			})
+			c := connect(t, kafka.Config{Brokers: brokers(t), Producers: producers})
+			storetest.Exercise(t, func(t *testing.T) eventstore.Log { return open(t, c, newTopic(), 3) })
 		})
 	}
 }

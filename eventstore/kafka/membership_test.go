@@ -14,6 +14,7 @@ import (
 // group watches who owns what. A member is a number; 0 is nobody.
 type group struct {
 	*testing.T
+	topic  string
 	mu     sync.Mutex
 	owners map[int]int
 	change chan struct{} // closed and replaced with every change
@@ -21,7 +22,7 @@ type group struct {
 }
 
 func newGroup(t *testing.T) *group {
-	return &group{T: t, owners: map[int]int{}, change: make(chan struct{})}
+	return &group{T: t, topic: newTopic(), owners: map[int]int{}, change: make(chan struct{})}
 }
 
 func (g *group) set(p, from, to int) {
@@ -69,7 +70,7 @@ func (g *group) join(c *kafka.Cluster, me int) (leave func()) {
 	ctx, cancel := context.WithCancel(g.Context())
 	var gone sync.WaitGroup
 	gone.Go(func() {
-		err := c.Membership("owners", "t").Run(ctx,
+		err := c.Membership(g.topic+".owners", g.topic).Run(ctx,
 			func(p int) { g.set(p, 0, me) },
 			func(p int) {
 				if g.drain != nil {
@@ -102,9 +103,9 @@ func (g *group) join(c *kafka.Cluster, me int) (leave func()) {
 // TestMembership: members come and go, and no partition is given to one before another has let go of it.
 func TestMembership(t *testing.T) {
 	t.Parallel() // it waits for heartbeats
-	c := connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}})
-	open(t, c, "t", 4)
+	c := connect(t, kafka.Config{Brokers: brokers(t)})
 	g := newGroup(t)
+	open(t, c, g.topic, 4)
 	start := time.Now()
 	leave1 := g.join(c, 1)
 	g.until(map[int]int{1: 4})
@@ -126,9 +127,9 @@ func TestMembership(t *testing.T) {
 // TestDrain: a partition that is being drained is nobody else's, and the others are not held up.
 func TestDrain(t *testing.T) {
 	t.Parallel() // it waits for heartbeats
-	c := connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}})
-	open(t, c, "t", 4)
+	c := connect(t, kafka.Config{Brokers: brokers(t)})
 	g := newGroup(t)
+	open(t, c, g.topic, 4)
 	draining, drained := make(chan int, 4), make(chan struct{})
 	g.drain = func(p int) {
 		draining <- p
@@ -159,8 +160,8 @@ func TestGroupOutlivesBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := connect(t, kafka.Config{Brokers: []string{b.Addr()}})
-	open(t, c, "t", 2)
 	g := newGroup(t)
+	open(t, c, g.topic, 2)
 	leave := g.join(c, 1)
 	g.until(map[int]int{1: 2})
 	if err := b.Close(); err != nil {
@@ -177,9 +178,9 @@ func TestGroupOutlivesBroker(t *testing.T) {
 
 // TestLeaveWhileJoining: a member may go before it has anything.
 func TestLeaveWhileJoining(t *testing.T) {
-	c := connect(t, kafka.Config{Brokers: []string{broker(t).Addr()}})
-	open(t, c, "t", 4)
+	c := connect(t, kafka.Config{Brokers: brokers(t)})
 	g := newGroup(t)
+	open(t, c, g.topic, 4)
 	for range 20 {
 		g.join(c, 1)()
 	}

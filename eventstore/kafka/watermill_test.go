@@ -18,8 +18,8 @@ import (
 
 // TestStockSubscriber: Watermill's own subscriber reads what a log wrote, directly and through our publisher.
 func TestStockSubscriber(t *testing.T) {
-	b := broker(t)
-	l := open(t, connect(t, kafka.Config{Brokers: []string{b.Addr()}}), "t", 2)
+	addrs, topic := brokers(t), newTopic()
+	l := open(t, connect(t, kafka.Config{Brokers: addrs}), topic, 2)
 	acked := make(chan error, 1)
 	l.Append(0, []eventstore.Message{{
 		Key: []byte("k"), Value: []byte(`{"a":1}`),
@@ -28,7 +28,7 @@ func TestStockSubscriber(t *testing.T) {
 	if err := <-acked; err != nil {
 		t.Fatal(err)
 	}
-	p := kafka.NewPublisher(l, kafka.PublisherConfig{Topic: "t", Key: func(m *message.Message) []byte { return []byte(m.UUID) }})
+	p := kafka.NewPublisher(l, kafka.PublisherConfig{Topic: topic, Key: func(m *message.Message) []byte { return []byte(m.UUID) }})
 	want := map[string]string{"uuid-0": `{"a":1}`}
 	var messages []*message.Message
 	for i := 1; i < 50; i++ {
@@ -37,20 +37,20 @@ func TestStockSubscriber(t *testing.T) {
 		want[m.UUID] = string(m.Payload)
 		messages = append(messages, m)
 	}
-	if err := p.Publish("t", messages...); err != nil {
+	if err := p.Publish(topic, messages...); err != nil {
 		t.Fatal(err)
 	}
 
 	conf := wkafka.DefaultSaramaSubscriberConfig()
 	conf.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s, err := wkafka.NewSubscriber(wkafka.SubscriberConfig{
-		Brokers: []string{b.Addr()}, Unmarshaler: wkafka.DefaultMarshaler{}, OverwriteSaramaConfig: conf, ConsumerGroup: "watermill",
+		Brokers: addrs, Unmarshaler: wkafka.DefaultMarshaler{}, OverwriteSaramaConfig: conf, ConsumerGroup: topic,
 	}, watermill.NopLogger{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	in, err := s.Subscribe(t.Context(), "t")
+	in, err := s.Subscribe(t.Context(), topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +74,10 @@ func TestStockSubscriber(t *testing.T) {
 
 // TestStockPublisher: a log reads what Watermill's own publisher wrote.
 func TestStockPublisher(t *testing.T) {
-	b := broker(t)
-	l := open(t, connect(t, kafka.Config{Brokers: []string{b.Addr()}}), "t", 1)
+	addrs, topic := brokers(t), newTopic()
+	l := open(t, connect(t, kafka.Config{Brokers: addrs}), topic, 1)
 	p, err := wkafka.NewPublisher(wkafka.PublisherConfig{
-		Brokers: []string{b.Addr()}, Marshaler: wkafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) { return m.UUID, nil }),
+		Brokers: addrs, Marshaler: wkafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) { return m.UUID, nil }),
 	}, watermill.NopLogger{})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestStockPublisher(t *testing.T) {
 	defer func() { _ = p.Close() }()
 	m := message.NewMessage("uuid-1", []byte("payload"))
 	m.Metadata.Set("a", "1")
-	if err := p.Publish("t", m); err != nil {
+	if err := p.Publish(topic, m); err != nil {
 		t.Fatal(err)
 	}
 	all, err := l.Read(t.Context(), 0, 0, 10)
