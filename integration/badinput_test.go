@@ -216,7 +216,6 @@ func TestBadInput(t *testing.T) {
 
 // TestWaitThatOverflows asks for a wait whose nanoseconds do not fit 64 bits.
 func TestWaitThatOverflows(t *testing.T) {
-	t.Skip("known: the range of Prefer: wait is checked after the multiplication, which overflows; take this line out with the mend")
 	node := start(t, t.TempDir(), freePort(t), freePort(t))
 	node.deploy("echo", "echo", "", "")
 	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+node.addr+"/v1/functions/echo/invocations", strings.NewReader("1"))
