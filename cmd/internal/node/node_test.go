@@ -13,6 +13,7 @@ import (
 
 	"deed/domain"
 	"deed/projections/invocations"
+	"deed/runtime/wasm/wasmtest"
 )
 
 // build compiles an example for WASI.
@@ -57,10 +58,10 @@ func running(t testing.TB, c Config) *Node {
 	return n
 }
 
-func deploy(t testing.TB, n *Node, name, example string, limits domain.Limits, p domain.Policy) domain.FunctionID {
+func deploy(t testing.TB, n *Node, name string, module []byte, limits domain.Limits, p domain.Policy) domain.FunctionID {
 	t.Helper()
 	f := domain.NativeFunction(name)
-	if _, err := n.Door.Deploy(t.Context(), f, build(t, example), limits, nil); err != nil {
+	if _, err := n.Door.Deploy(t.Context(), f, module, limits, nil); err != nil {
 		t.Fatal(err)
 	}
 	if p.Set {
@@ -78,6 +79,7 @@ func TestOutcomes(t *testing.T) {
 	policy := domain.Policy{Set: true, MaxRetries: 1, MaxAge: time.Minute, OnSuccess: "obs://results/ok", OnFailure: "obs://results/bad"}
 	cases := []struct {
 		name      string
+		module    []byte
 		limits    domain.Limits
 		policy    domain.Policy
 		outcome   domain.Outcome
@@ -86,16 +88,16 @@ func TestOutcomes(t *testing.T) {
 		attempts  int
 		result    string
 	}{
-		{"echo", domain.DefaultLimits(), policy, domain.Succeeded, "", "", 1, `{"a":1}`},
-		{"flaky", domain.DefaultLimits(), policy, domain.Succeeded, "", "", 2, `{"a":1}`},
-		{"broken", domain.DefaultLimits(), policy, domain.Failed, domain.FailedExit, domain.UnhandledInvocationError, 2, ""},
-		{"spin", short, domain.Policy{}, domain.Failed, domain.FailedTimeout, domain.InvocationTimeout, 1, ""},
-		{"greedy", domain.DefaultLimits(), domain.Policy{}, domain.Failed, domain.FailedMemory, domain.UnhandledInvocationError, 1, ""},
-		{"handled", domain.DefaultLimits(), domain.Policy{}, domain.Failed, domain.FailedHandled, domain.HandledInvocationError, 1, ""},
+		{"echo", wasmtest.Echo(), domain.DefaultLimits(), policy, domain.Succeeded, "", "", 1, `{"a":1}`},
+		{"flaky", build(t, "flaky"), domain.DefaultLimits(), policy, domain.Succeeded, "", "", 2, `{"a":1}`},
+		{"broken", wasmtest.Exit(1), domain.DefaultLimits(), policy, domain.Failed, domain.FailedExit, domain.UnhandledInvocationError, 2, ""},
+		{"spin", wasmtest.Spin(), short, domain.Policy{}, domain.Failed, domain.FailedTimeout, domain.InvocationTimeout, 1, ""},
+		{"greedy", wasmtest.Grow(), domain.DefaultLimits(), domain.Policy{}, domain.Failed, domain.FailedMemory, domain.UnhandledInvocationError, 1, ""},
+		{"handled", wasmtest.Print(`{"errorMessage":"no luck"}`, 1), domain.DefaultLimits(), domain.Policy{}, domain.Failed, domain.FailedHandled, domain.HandledInvocationError, 1, ""},
 	}
 	var all sync.WaitGroup
 	for _, c := range cases {
-		f := deploy(t, n, c.name, c.name, c.limits, c.policy)
+		f := deploy(t, n, c.name, c.module, c.limits, c.policy)
 		for range 5 {
 			all.Go(func() {
 				a, err := n.Door.Invoke(t.Context(), f, []byte(`{"a":1}`), "")
@@ -134,15 +136,15 @@ func TestChain(t *testing.T) {
 	n := running(t, Config{})
 	for _, c := range []struct {
 		example string
+		module  []byte
 		end     func(domain.Invocation) bool
 	}{
-		{"quiet", func(i domain.Invocation) bool { return i.Cond == domain.CyclicInvocation && i.Hops == domain.MaxHops }},
-		{"echo", func(i domain.Invocation) bool { return i.Notified.Abandoned && i.Hops < domain.MaxHops }},
+		{"quiet", wasmtest.Command(1), func(i domain.Invocation) bool { return i.Cond == domain.CyclicInvocation && i.Hops == domain.MaxHops }},
+		{"echo", wasmtest.Echo(), func(i domain.Invocation) bool { return i.Notified.Abandoned && i.Hops < domain.MaxHops }},
 	} {
-		module := build(t, c.example)
 		for i := 17; i >= 0; i-- {
 			f := domain.NativeFunction(fmt.Sprintf("%s%d", c.example, i))
-			if _, err := n.Door.Deploy(t.Context(), f, module, domain.DefaultLimits(), nil); err != nil {
+			if _, err := n.Door.Deploy(t.Context(), f, c.module, domain.DefaultLimits(), nil); err != nil {
 				t.Fatal(err)
 			}
 			if i < 17 {

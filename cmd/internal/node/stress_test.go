@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"deed/domain"
+	"deed/runtime/wasm/wasmtest"
 )
 
 // TestMoreThanFits: more invocations than places, retried, with due times that pass while they wait for a place.
 func TestMoreThanFits(t *testing.T) {
 	n := running(t, Config{Concurrency: 4})
 	p := domain.Policy{Set: true, MaxRetries: 1, MaxAge: 10 * time.Minute, OnSuccess: "obs://results/ok", OnFailure: "obs://results/failed"}
-	f := deploy(t, n, "echo", "echo", domain.DefaultLimits(), p)
-	g := deploy(t, n, "broken", "broken", domain.DefaultLimits(), p)
+	f := deploy(t, n, "echo", wasmtest.Echo(), domain.DefaultLimits(), p)
+	g := deploy(t, n, "broken", wasmtest.Exit(1), domain.DefaultLimits(), p)
 	for i := range 120 {
 		if i%2 == 0 {
 			f, g = g, f
