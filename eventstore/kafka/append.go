@@ -3,7 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,28 +10,6 @@ import (
 
 	"github.com/IBM/sarama"
 )
-
-// producer is one Sarama producer and what is on the way through it: records that Sarama did not take yet (queue), and
-// calls that were not answered yet (lanes). Two goroutines serve it: feed hands records to Sarama, collect takes its
-// answers and calls done functions.
-type producer struct {
-	topic   string
-	timeout time.Duration
-	dial    *dialer
-	client  sarama.Client
-	async   sarama.AsyncProducer
-	fed     chan struct{} // closed when feed has ended
-	drained chan struct{} // closed when collect has ended
-	ending  atomic.Bool   // Sarama need not be patient any more
-
-	mu     sync.Mutex // guards the rest
-	queue  []*record
-	more   sync.Cond // told of records in the queue, and of shut
-	lanes  map[int32]*lane
-	calls  int       // unanswered, and done functions that have not returned
-	idle   sync.Cond // told when calls becomes 0
-	closed bool
-}
 
 // record is a record on its way; it lies in one piece of memory with what Sarama wants to know of it.
 type record struct {
@@ -63,32 +40,6 @@ type call struct {
 	first    int64 // offset of the first record
 	err      error
 	over     atomic.Bool // answered: records still in the queue need not be sent
-}
-
-func newProducer(c Config, topic string) (*producer, error) {
-	p := &producer{
-		topic: topic, timeout: c.AppendTimeout, dial: newDialer(), fed: make(chan struct{}), drained: make(chan struct{}), lanes: map[int32]*lane{},
-	}
-	p.more.L, p.idle.L = &p.mu, &p.mu
-	var err error
-	// A client per producer: producers that share one share its connections, too.
-	if p.client, err = sarama.NewClient(c.Brokers, c.producer(p.dial, p.backoff)); err != nil {
-		return nil, err
-	}
-	if p.async, err = sarama.NewAsyncProducerFromClient(p.client); err != nil {
-		return nil, errors.Join(err, p.client.Close())
-	}
-	go p.feed()
-	go p.collect()
-	return p, nil
-}
-
-// backoff is how long Sarama waits before it tries again, and for each record that it gives up.
-func (p *producer) backoff(int, int) time.Duration {
-	if p.ending.Load() {
-		return 0
-	}
-	return retryBackoff
 }
 
 func (p *producer) append(partition int32, records []eventstore.Message, done func(int64, error)) {
@@ -170,55 +121,6 @@ func (p *producer) records(partition int32, in []eventstore.Message, c *call) ([
 		}
 	}
 	return out, nil
-}
-
-// feed hands the queue to Sarama, which blocks while it is full.
-func (p *producer) feed() {
-	defer close(p.fed)
-	var batch []*record
-	for {
-		p.mu.Lock()
-		for len(p.queue) == 0 && (!p.closed || p.calls > 0) {
-			p.more.Wait()
-		}
-		batch, p.queue = p.queue, batch[:0]
-		p.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for i, r := range batch {
-			if !r.call.over.Load() {
-				p.async.Input() <- &r.ProducerMessage
-			}
-			batch[i] = nil
-		}
-	}
-}
-
-// collect takes the answers. It is the only goroutine that answers calls that were enqueued.
-func (p *producer) collect() {
-	defer close(p.drained)
-	tick := time.NewTicker(max(p.timeout/16, time.Millisecond))
-	defer tick.Stop()
-	landed, failed := p.async.Successes(), p.async.Errors()
-	for landed != nil || failed != nil {
-		select {
-		case m, ok := <-landed:
-			if !ok {
-				landed = nil
-				continue
-			}
-			p.landed(m.Metadata.(*record)) //nolint:forcetypeassert // see records
-		case e, ok := <-failed:
-			if !ok {
-				failed = nil
-				continue
-			}
-			p.failed(e.Msg.Metadata.(*record), e.Err) //nolint:forcetypeassert // see records
-		case now := <-tick.C:
-			p.expire(now)
-		}
-	}
 }
 
 func (p *producer) landed(r *record) {
@@ -337,43 +239,5 @@ func (p *producer) answer(c *call, offset int64, err error) {
 	if p.calls--; p.calls == 0 {
 		p.idle.Broadcast()
 		p.more.Signal()
-	}
-}
-
-// shut makes further appends fail.
-func (p *producer) shut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	p.more.Signal()
-}
-
-// flush waits until every call has been answered and its done function has returned; shut must have been called.
-func (p *producer) flush() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.calls > 0 {
-		p.idle.Wait()
-	}
-}
-
-// end makes Sarama stop. Nothing that it still holds is waited for by anybody: cutting its connections loses nothing.
-func (p *producer) end() {
-	p.ending.Store(true)
-	p.dial.cut()
-	_ = p.client.Close() // says only that it is closed already
-	go func() {
-		<-p.fed
-		p.async.AsyncClose()
-	}()
-}
-
-// ended reports whether Sarama stopped before the time was over.
-func (p *producer) ended(over <-chan time.Time) bool {
-	select {
-	case <-p.drained:
-		return true
-	case <-over:
-		return false
 	}
 }
