@@ -1,9 +1,7 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -60,7 +58,7 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 
 // exited tells exits with a code other than 0 apart.
 func (s *sandbox) exited(code uint32) (domain.FailureKind, string) {
-	if text, ok := handled(s.stdout.b); ok {
+	if text, ok := domain.HandledError(s.stdout.b); ok {
 		return domain.FailedHandled, text
 	}
 	if s.memory.refused {
@@ -90,26 +88,4 @@ func trap(err error) (words string, trapped bool) {
 	words, _, _ = strings.Cut(words, trace)
 	words = strings.TrimSpace(words)
 	return words, trapped || words == "stack overflow"
-}
-
-// handled reports whether a failed guest told its error: what it printed is one JSON object with a member errorMessage or
-// error. The text is the member's string, or its JSON when it is not a string.
-func handled(stdout []byte) (text string, ok bool) {
-	stdout = bytes.TrimSpace(stdout)
-	if len(stdout) == 0 || stdout[0] != '{' {
-		return "", false
-	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal(stdout, &object) != nil {
-		return "", false
-	}
-	for _, name := range []string{"errorMessage", "error"} {
-		if raw, ok := object[name]; ok {
-			if json.Unmarshal(raw, &text) != nil {
-				text = string(raw)
-			}
-			return text, true
-		}
-	}
-	return "", false
 }
