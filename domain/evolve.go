@@ -113,7 +113,11 @@ func (i Invocation) Evolve(e Event, at Instant, by OwnerID) Invocation {
 	case InvocationCarried:
 		cancel, force := i.Cancel, i.Force
 		i = e.State
-		i.Cancel, i.Force = i.Cancel || cancel, i.Force || force
+		if i.Outcome == Open {
+			// A cancel that landed after the state was looked at stays. One that landed behind the outcome was void; a reader that
+			// began in the middle, and met a late copy of the request before this, may have taken it for effective.
+			i.Cancel, i.Force = i.Cancel || cancel, i.Force || force
+		}
 	case CancelRequested:
 		i.Cancel, i.Force = true, i.Force || e.Force
 		return i // a door's time never moves the invocation's

@@ -7,6 +7,7 @@
 package partition
 
 import (
+	"fmt"
 	"time"
 
 	"deed/domain"
@@ -31,6 +32,8 @@ const (
 	UnknownCritical Reason = "unknown-critical" // a newer version's event that must not be skipped: the reader stops
 	NotOwned        Reason = "not-an-owners"    // an owner's event without an owner's stamp
 	NewerProtocol   Reason = "newer-protocol"   // a claim of a newer protocol: the reader stops
+	NoMarker        Reason = "not-a-marker"     // a fold was to begin here, and there is no marker: the reader stops
+	Quarantined     Reason = "quarantined"      // folding the invocation failed once: nothing more of it counts
 )
 
 // Verdict is how the fold judged a record.
@@ -40,7 +43,9 @@ type Verdict struct{ Reason Reason }
 func (v Verdict) Effective() bool { return v.Reason == Effective }
 
 // Stop reports whether a reader of this version must not read on.
-func (v Verdict) Stop() bool { return v.Reason == UnknownCritical || v.Reason == NewerProtocol }
+func (v Verdict) Stop() bool {
+	return v.Reason == UnknownCritical || v.Reason == NewerProtocol || v.Reason == NoMarker
+}
 
 func (v Verdict) String() string {
 	if v.Effective() {
@@ -49,41 +54,74 @@ func (v Verdict) String() string {
 	return "void: " + string(v.Reason)
 }
 
-// Entry is what the fold keeps of an invocation. Offsets are -1 where there is none.
+// Entry is what the fold keeps of an invocation that is not settled. Offsets are -1 where there is none.
 type Entry struct {
 	domain.Invocation
-	First   int64       // the record that opened it
-	From    int64       // where it can be rebuilt
-	Outcome int64       // the last AttemptSucceeded or AttemptFailed: what the function printed
-	Owed    int64       // the NotificationOwed: what the sink is told
-	Last    domain.UUID // ce_id of its last effective record: the cause of the next one
+	First   int64          // the record that opened it
+	From    int64          // where it can be rebuilt
+	FromAt  domain.Instant // when that record was written: what is old is restated
+	Outcome int64          // the record with what the function printed last
+	Owed    int64          // the record with what the sink is told
+	Last    domain.UUID    // ce_id of its last effective record: the cause of the next one
 }
 
-// Fold is one reader's state of one partition. The zero value is not ready: use New. A Fold is not safe for concurrent
-// use; whoever feeds it owns it.
+// Fold is one reader's state of one partition. The zero value is not ready: use New, At or Whole. A Fold is not safe for
+// concurrent use; whoever feeds it owns it.
+//
+// What is settled is remembered by its id alone, and only until log time has left the admission window of the id behind:
+// from then on a copy of its request is refused as too late.
 type Fold struct {
 	epoch   uint64
 	owner   domain.OwnerID
 	seq     uint64
 	logTime domain.Instant
 	next    int64
+	adopt   bool // the next record must be a marker, which is believed unseen
+	whole   bool // settled entries are kept
 
-	entries map[domain.InvocationID]*Entry
-	refused map[domain.InvocationID]int64 // requests that were void and unknown, not yet answered
-	open    int
-	void    int64
-	last    *Entry
+	claim       domain.PartitionOwned // the claim in force
+	marks       []Marker
+	entries     map[domain.InvocationID]*Entry
+	settled     settled
+	refused     map[domain.InvocationID]int64 // requests that were void and unknown, not yet answered
+	quarantined map[domain.InvocationID]string
+	open        int
+	void        int64
+	last        *Entry
 }
 
 // New is a fold that begins at offset 0.
 func New() *Fold {
-	return &Fold{entries: map[domain.InvocationID]*Entry{}, refused: map[domain.InvocationID]int64{}}
+	return &Fold{
+		entries: map[domain.InvocationID]*Entry{}, settled: settled{}, refused: map[domain.InvocationID]int64{},
+		quarantined: map[domain.InvocationID]string{},
+	}
+}
+
+// At is a fold that begins in the middle, at the marker at that offset, which it adopts unseen. Only a marker that was
+// committed is a good start (Committable).
+func At(offset int64) *Fold {
+	f := New()
+	f.next, f.adopt = offset, true
+	return f
+}
+
+// Whole is a fold that begins at offset 0 and keeps the entries of what is settled: for those who want all of the history,
+// and have the memory.
+func Whole() *Fold {
+	f := New()
+	f.whole = true
+	return f
 }
 
 // Owner is the claim in force and the number of its last effective record; the zero Stamp before the first claim.
 func (f *Fold) Owner() domain.Stamp {
 	return domain.Stamp{Epoch: f.epoch, Owner: f.owner, Seq: f.seq}
 }
+
+// Claim is what the claim in force says of its owner: node and group. Zero before the first one, and in a fold that began
+// at a renewal.
+func (f *Fold) Claim() domain.PartitionOwned { return f.claim }
 
 // LogTime is the greatest time of an effective marker. It never goes back.
 func (f *Fold) LogTime() domain.Instant { return f.logTime }
@@ -97,10 +135,11 @@ func (f *Fold) Void() int64 { return f.void }
 // Unsettled is how many invocations are not settled.
 func (f *Fold) Unsettled() int { return f.open }
 
-// Get is the entry of an invocation; nil if unknown. It belongs to the fold: read it, do not keep it.
+// Get is the entry of an invocation that is not settled (in a Whole fold, of any); nil if there is none. It belongs to the
+// fold: read it, do not keep it.
 func (f *Fold) Get(id domain.InvocationID) *Entry { return f.entries[id] }
 
-// Entries calls fn for every invocation, in no order, until it returns false.
+// Entries calls fn for every invocation that is not settled (in a Whole fold, for all), in no order, until it returns false.
 func (f *Fold) Entries(fn func(*Entry) bool) {
 	for _, e := range f.entries {
 		if !fn(e) {
@@ -116,6 +155,9 @@ func (f *Fold) Refused(fn func(id domain.InvocationID, offset int64)) {
 	}
 }
 
+// Quarantine is why folding that invocation failed; "" if it did not. Its owner leaves it alone.
+func (f *Fold) Quarantine(id domain.InvocationID) string { return f.quarantined[id] }
+
 // Apply folds the record at offset and says whether it counts. It is total. An offset below Next was folded before and
 // is a duplicate of itself.
 func (f *Fold) Apply(offset int64, r *domain.Record) Verdict {
@@ -124,6 +166,9 @@ func (f *Fold) Apply(offset int64, r *domain.Record) Verdict {
 	if offset >= f.next {
 		v.Reason = f.judge(offset, r)
 	}
+	if v.Reason == NoMarker {
+		return v
+	}
 	f.next = max(f.next, offset+1)
 	if !v.Effective() {
 		f.void++
@@ -131,22 +176,25 @@ func (f *Fold) Apply(offset int64, r *domain.Record) Verdict {
 	return v
 }
 
-// Touched is the entry that the last Apply changed; nil if none.
+// Touched is the entry that the last Apply changed, also if that settled it; nil if none.
 func (f *Fold) Touched() *Entry { return f.last }
 
 func (f *Fold) judge(offset int64, r *domain.Record) Reason {
+	if m, ok := r.Event.(domain.PartitionOwned); ok {
+		return f.marker(offset, r, m)
+	}
+	if f.adopt {
+		return NoMarker
+	}
 	if r.Event == nil {
 		return f.poison(offset, r)
 	}
-	switch e := r.Event.(type) {
-	case domain.PartitionOwned:
-		return f.marker(r, e)
+	byDoor := false
+	switch r.Event.(type) {
 	case domain.CancelRequested:
-		return f.change(offset, r)
+		byDoor = true
 	case domain.InvocationRequested:
-		if !r.Stamp.IsOwner() {
-			return f.request(offset, r, e)
-		}
+		byDoor = !r.Stamp.IsOwner()
 	case domain.ClusterFormed, domain.FunctionDeployed, domain.FunctionDeleted, domain.PolicyChanged:
 		return Reason(domain.MisfitNotYours)
 	default:
@@ -154,12 +202,35 @@ func (f *Fold) judge(offset int64, r *domain.Record) Reason {
 			return NotOwned
 		}
 	}
-	if reason := f.current(r.Stamp); reason != Effective {
-		return reason
+	if !byDoor {
+		if reason := f.current(r.Stamp); reason != Effective {
+			return reason
+		}
+	}
+	if f.quarantined[r.Subject] != "" {
+		return Quarantined
+	}
+	return f.effect(offset, r)
+}
+
+// effect applies a record that may count. Should that panic, the invocation is set aside and the partition goes on: every
+// reader folds the same bytes with the same code, so all set aside the same one.
+func (f *Fold) effect(offset int64, r *domain.Record) (reason Reason) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.quarantined[r.Subject] = fmt.Sprintf("offset %d, %s: %v", offset, r.Type, p)
+			f.last, reason = nil, Quarantined
+		}
+	}()
+	if trouble != nil {
+		trouble(r)
 	}
 	switch e := r.Event.(type) {
 	case domain.InvocationRequested:
-		return f.child(offset, r, e)
+		if r.Stamp.IsOwner() {
+			return f.child(offset, r, e)
+		}
+		return f.request(offset, r, e)
 	case domain.InvocationCarried:
 		return f.carried(offset, r, e)
 	case domain.RequestRefused:
@@ -169,6 +240,9 @@ func (f *Fold) judge(offset int64, r *domain.Record) Reason {
 		return f.change(offset, r)
 	}
 }
+
+// trouble is a test's way to make the fold of a record panic.
+var trouble func(*domain.Record)
 
 // current judges an owner's stamp and counts the record (3.4). A record that continues the count is counted even when it
 // then does not fit: the count is the owner's, not the invocation's.
@@ -185,31 +259,14 @@ func (f *Fold) current(s domain.Stamp) Reason {
 	return Effective
 }
 
-// marker judges claims by epoch alone (3.2) and renewals as the owner's next record (3.3).
-func (f *Fold) marker(r *domain.Record, e domain.PartitionOwned) Reason {
-	if e.Protocol > domain.Protocol {
-		return NewerProtocol
-	}
-	if e.Renewal {
-		if reason := f.current(r.Stamp); reason != Effective {
-			return reason
-		}
-	} else {
-		if r.Stamp.Epoch <= f.epoch {
-			return StaleClaim
-		}
-		f.epoch, f.owner, f.seq = r.Stamp.Epoch, r.Stamp.Owner, r.Stamp.Seq
-	}
-	f.logTime = max(f.logTime, e.LogTime)
-	return Effective
-}
+func (f *Fold) known(id domain.InvocationID) bool { return f.entries[id] != nil || f.settled.has(id) }
 
 // request opens an invocation iff the id is unknown and log time has not left it behind (4.1).
 func (f *Fold) request(offset int64, r *domain.Record, e domain.InvocationRequested) Reason {
-	if f.entries[e.ID] != nil {
+	if f.known(e.ID) {
 		return Reason(domain.MisfitKnown)
 	}
-	if f.logTime > e.ID.T0().Add(AdmissionWindow) {
+	if !f.admissible(e.ID) {
 		f.refused[e.ID] = offset
 		return TooLate
 	}
@@ -217,29 +274,43 @@ func (f *Fold) request(offset int64, r *domain.Record, e domain.InvocationReques
 	return Effective
 }
 
+func (f *Fold) admissible(id domain.InvocationID) bool {
+	return f.logTime <= id.T0().Add(AdmissionWindow)
+}
+
 // child opens the child and settles the parent's notification, in one record (4.7).
 func (f *Fold) child(offset int64, r *domain.Record, e domain.InvocationRequested) Reason {
 	parent := f.entries[e.Parent]
-	if parent != nil && (!parent.Notified.Owed || parent.Notified.Settled || parent.Notified.ID != e.Notification) {
+	if parent == nil && f.settled.has(e.Parent) ||
+		parent != nil && (!parent.Notified.Owed || parent.Notified.Settled || parent.Notified.ID != e.Notification) {
 		return Reason(domain.MisfitNotOwed)
 	}
-	if f.entries[e.ID] != nil {
+	if f.known(e.ID) {
 		return Reason(domain.MisfitKnown)
 	}
 	if parent != nil {
 		parent.Invocation = parent.SettledByChild(r.At)
 		parent.Last = r.ID
-		f.open--
+		f.settle(parent)
 	}
 	f.opened(offset, r, domain.Invocation{}.Evolve(e, r.At, r.Stamp.Owner))
 	return Effective
 }
 
 func (f *Fold) opened(offset int64, r *domain.Record, i domain.Invocation) {
-	e := &Entry{Invocation: i, First: offset, From: offset, Outcome: -1, Owed: -1, Last: r.ID}
+	e := &Entry{Invocation: i, First: offset, From: offset, FromAt: r.At, Outcome: -1, Owed: -1, Last: r.ID}
 	f.entries[i.ID] = e
 	f.open++
 	f.last = e
+}
+
+// settle ends the work on an invocation: from here on its id is all that has to be known.
+func (f *Fold) settle(e *Entry) {
+	f.open--
+	f.settled.add(e.ID, e.First, !e.Parent.IsZero())
+	if !f.whole {
+		delete(f.entries, e.ID)
+	}
 }
 
 // carried restates an invocation. It never clears a cancel, and moves the mark only if it knew the cancel that the fold
@@ -254,6 +325,9 @@ func (f *Fold) carried(offset int64, r *domain.Record, c domain.InvocationCarrie
 	if id != r.Subject {
 		return Reason(domain.MisfitNotYours)
 	}
+	if e == nil && f.settled.has(id) {
+		return Reason(domain.MisfitSettled)
+	}
 	if m := was.Fit(c, r.At); m != domain.Fits {
 		return Reason(m)
 	}
@@ -264,7 +338,14 @@ func (f *Fold) carried(offset int64, r *domain.Record, c domain.InvocationCarrie
 	}
 	e.Invocation = was.Evolve(c, r.At, r.Stamp.Owner)
 	if was.Cancel == c.State.Cancel && was.Force == c.State.Force {
-		e.From = offset
+		e.From, e.FromAt = offset, r.At
+		// The restatement holds what was printed and what is owed, too: nothing before it is needed any more.
+		if e.Outcome >= 0 {
+			e.Outcome = offset
+		}
+		if e.Owed >= 0 {
+			e.Owed = offset
+		}
 	}
 	e.Last, f.last = r.ID, e
 	return Effective
@@ -274,7 +355,7 @@ func (f *Fold) carried(offset int64, r *domain.Record, c domain.InvocationCarrie
 func (f *Fold) change(offset int64, r *domain.Record) Reason {
 	e := f.entries[r.Subject]
 	if e == nil {
-		return Reason(domain.MisfitUnknown)
+		return f.absent(r)
 	}
 	if m := e.Fit(r.Event, r.At); m != domain.Fits {
 		return Reason(m)
@@ -288,11 +369,23 @@ func (f *Fold) change(offset int64, r *domain.Record) Reason {
 		e.Owed = offset
 	default:
 	}
-	if e.Settled() && !was {
-		f.open--
-	}
 	e.Last, f.last = r.ID, e
+	if e.Settled() && !was {
+		f.settle(e)
+	}
 	return Effective
+}
+
+// absent is why a record about an invocation without an entry is void.
+func (f *Fold) absent(r *domain.Record) Reason {
+	_, cancel := r.Event.(domain.CancelRequested)
+	switch {
+	case !f.settled.has(r.Subject):
+		return Reason(domain.MisfitUnknown)
+	case cancel:
+		return Reason(domain.MisfitTerminal)
+	}
+	return Reason(domain.MisfitSettled)
 }
 
 // poison judges what could not be decoded (9.4). A request whose headers are sound opens its invocation, which will fail:
@@ -308,10 +401,10 @@ func (f *Fold) poison(offset int64, r *domain.Record) Reason {
 		}
 	}
 	if r.Type == "InvocationRequested" && !r.Stamp.IsOwner() && !r.Subject.IsZero() {
-		if f.entries[r.Subject] != nil {
+		if f.known(r.Subject) {
 			return Reason(domain.MisfitKnown)
 		}
-		if f.logTime <= r.Subject.T0().Add(AdmissionWindow) {
+		if f.admissible(r.Subject) {
 			f.opened(offset, r, domain.BrokenRequest(r.Subject))
 			return Effective
 		}

@@ -15,7 +15,7 @@ import (
 // history draws a log that doors, honest owners and zombies wrote together; confused adds owners in force that write what
 // does not follow.
 func history(t *rapid.T, confused bool) []domain.Record {
-	w := &world{t: t, fold: partition.New(), now: zero}
+	w := &world{t: t, fold: partition.Whole(), now: zero}
 	w.claim()
 	for range rapid.IntRange(1, 50).Draw(t, "steps") {
 		w.now += domain.Instant(rapid.SampledFrom([]int{0, 1, 900, 5_000, 40_000}).Draw(t, "pause"))
@@ -257,7 +257,7 @@ func nonsense() *rapid.Generator[domain.Event] {
 
 // fold folds the records from offset 0.
 func fold(log []domain.Record) *partition.Fold {
-	f := partition.New()
+	f := partition.Whole()
 	for n := range log {
 		f.Apply(int64(n), &log[n])
 	}
@@ -317,7 +317,7 @@ func TestCopiesAndZombies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := history(t, true)
 		want := pictureOf(fold(log))
-		f := partition.New()
+		f := partition.Whole()
 		var counted []domain.Record
 		var claims []domain.Stamp
 		offset := int64(0)
@@ -389,7 +389,7 @@ func TestDoorsCommute(t *testing.T) {
 func TestFoldLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := history(t, true)
-		f := partition.New()
+		f := partition.Whole()
 		before := pictureOf(f)
 		for n := range log {
 			r := log[n]

@@ -21,7 +21,7 @@ import (
 // claimant's name. After a record comes its line: offset, time, who, what, verdict, and the invocation as it then stands.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &script{fold: partition.New(), now: zero, stamps: map[string]domain.Stamp{}, ids: map[string]domain.InvocationID{}, names: map[domain.InvocationID]string{}, seen: map[string]domain.Invocation{}}
+		s := &script{fold: partition.Whole(), now: zero, stamps: map[string]domain.Stamp{}, ids: map[string]domain.InvocationID{}, names: map[domain.InvocationID]string{}, seen: map[string]domain.Invocation{}}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd != "log" {
 				d.Fatalf(t, "%s: a block is called log", filepath.Base(path))
