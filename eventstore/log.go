@@ -13,6 +13,9 @@ var ErrUnknownOutcome = errors.New("outcome unknown")
 // ErrClosed is returned by a log that was closed.
 var ErrClosed = errors.New("log closed")
 
+// ErrNotMember is returned by a membership that does not have the partition, or has it no longer.
+var ErrNotMember = errors.New("not a member of the group that has this partition")
+
 // Header is one header of a record. The order of headers is kept.
 type Header struct{ Key, Value string }
 
@@ -60,10 +63,31 @@ type Log interface {
 	Close() error
 }
 
+// Position is how far a group has come in a partition. The log makes nothing of either field.
+type Position struct {
+	Offset   int64  // 0 or more; -1: nothing was committed
+	Metadata string // what whoever committed wants to find again; brokers take 4,096 bytes by default
+}
+
 // Membership tells a node which partitions it is to own. It is a hint for balance, not a fence: the log decides.
+// Its methods may be called concurrently, also by assigned and revoked; Run by one goroutine at a time.
 type Membership interface {
 	// Run joins the group and calls assigned(p) when partition p is given to this node and revoked(p) when it is taken
 	// away; revoked may block (bounded by the rebalance timeout) while the partition is drained. Both are called
-	// serially for one partition. Run returns when ctx ends, after every partition was revoked and the group was left.
+	// serially for one partition. Partitions that the topic gets while it runs are given out, too. Run returns when ctx
+	// ends, after every partition was revoked and the group was left.
 	Run(ctx context.Context, assigned, revoked func(partition int)) error
+
+	// Committed is what the group last committed for the partition. It need not be a member's call. A group that
+	// nothing was heard of for long may have been forgotten by the cluster, and its positions with it: Offset is then -1.
+	Committed(ctx context.Context, partition int) (Position, error)
+
+	// Commit records a position, which replaces the last one even if that is greater. It is on record iff the error is
+	// nil; after any other than ErrNotMember it may be. ErrNotMember: the partition is not with this membership (it is
+	// from the call of assigned to the return of revoked), or the group says that this member is not one of it.
+	Commit(ctx context.Context, partition int, p Position) error
+
+	// Holds asks the group whether this membership is still one of it, and reports whether the partition is with it
+	// then. The answer may be out of date when it arrives, so it is no fence; an error says that nobody answered.
+	Holds(ctx context.Context, partition int) (bool, error)
 }

@@ -221,6 +221,55 @@ func (c *Cluster) createTopic(name string, partitions int) error {
 	return err
 }
 
+// GrowTopic gives a topic more partitions: so many in all. It does nothing if there are as many already, and it never
+// takes any away. When it returns every partition has a leader; logs and groups notice within seconds. It tries until ctx
+// ends, or until the cluster refuses.
+func (c *Cluster) GrowTopic(ctx context.Context, name string, partitions int) error {
+	for {
+		err := within(ctx, func() error { return c.growTopic(name, partitions) })
+		if err == nil {
+			return nil
+		}
+		if refused(err) {
+			return fmt.Errorf("kafka: grow topic %s to %d partitions: %w", name, partitions, err)
+		}
+		if wait(ctx, retryBackoff) != nil {
+			return fmt.Errorf("kafka: grow topic %s to %d partitions: %w: %w", name, partitions, context.Cause(ctx), err)
+		}
+	}
+}
+
+func (c *Cluster) growTopic(name string, partitions int) error {
+	if err := c.client.RefreshMetadata(name); err != nil {
+		return err
+	}
+	all, err := c.client.Partitions(name)
+	if err != nil {
+		return err
+	}
+	if len(all) < partitions {
+		admin, err := sarama.NewClusterAdminFromClient(c.client) // holds nothing of its own: closing it would close the client
+		if err != nil {
+			return err
+		}
+		// ErrInvalidPartitions may mean that somebody else was faster; then the next look at the topic says so.
+		if err := admin.CreatePartitions(name, int32(partitions), nil, false); err != nil { //nolint:gosec // at most 4096
+			return err
+		}
+		if err := c.client.RefreshMetadata(name); err != nil {
+			return err
+		}
+		if all, err = c.client.Partitions(name); err != nil {
+			return err
+		}
+	}
+	led, err := c.client.WritablePartitions(name)
+	if err == nil && (len(led) < len(all) || len(all) < partitions) {
+		err = errLeaderless
+	}
+	return err
+}
+
 // refused reports whether trying again is of no use.
 func refused(err error) bool {
 	for _, e := range []error{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"deed/eventstore"
@@ -11,19 +12,23 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// membership is a consumer group used as a signal of ownership only: the claimed partitions are paused at once, nothing
-// is fetched and nothing committed. A generation is not a fence; the log decides who owns.
+// membership is a consumer group used as a signal of ownership and a place for positions: the claimed partitions are
+// paused at once and nothing is fetched through it. A generation is not a fence; the log decides who owns.
 type membership struct {
 	cluster *Cluster
 	group   string
 	topic   string
+
+	mu      sync.Mutex                  // guards the rest
+	session sarama.ConsumerGroupSession // the last one; nil before the first and after Run
+	held    map[int]bool                // from the call of assigned to the return of revoked
 }
 
 // Membership is a place in a group that shares the partitions of a topic, cooperatively: a member that keeps a partition
 // in a rebalance is not disturbed. A member that died keeps its partitions for 10 s; one that leaves gives them up at
 // once. Revoked may block for 30 s, then the group goes on without the member.
 func (c *Cluster) Membership(group, topic string) eventstore.Membership {
-	return &membership{c, group, topic}
+	return &membership{cluster: c, group: group, topic: topic, held: map[int]bool{}}
 }
 
 const (
@@ -31,7 +36,8 @@ const (
 	heartbeat        = time.Second
 	rebalanceTimeout = 30 * time.Second
 	rejoinBackoff    = 100 * time.Millisecond
-	heartbeatRetries = 40 // of 50 ms: a coordinator that moves does not cost the partitions
+	heartbeatRetries = 40              // of 50 ms: a coordinator that moves does not cost the partitions
+	growthNoticed    = 2 * time.Second // the group's leader asks for new partitions so often
 )
 
 func (m *membership) config(d *dialer) *sarama.Config {
@@ -40,7 +46,10 @@ func (m *membership) config(d *dialer) *sarama.Config {
 	s.Net.ReadTimeout = rebalanceTimeout + fetchTimeout // a join is answered when the slowest member has joined
 	s.Consumer.Offsets.Initial = sarama.OffsetNewest
 	s.Consumer.Offsets.AutoCommit.Enable = false
-	s.Consumer.Group.ResetInvalidOffsets = false
+	// Where Sarama would begin to fetch does not matter, and a position that is not in the log any more is for the owner
+	// to judge: a claim that fails for it would end the session, again and again, and the owner would never hear of it.
+	s.Consumer.Group.ResetInvalidOffsets = true
+	s.Metadata.Full, s.Metadata.RefreshFrequency = false, growthNoticed
 	s.Consumer.Group.Session.Timeout = sessionTimeout
 	s.Consumer.Group.Heartbeat.Interval = heartbeat
 	s.Consumer.Group.Rebalance.Retry.Backoff = rejoinBackoff
@@ -79,7 +88,7 @@ func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error
 			m.cluster.config.Log.Warn("group", "group", m.group, "error", err)
 		}
 	}()
-	h := &claims{group: group, topic: m.topic, assigned: assigned, revoked: revoked}
+	h := &claims{membership: m, consumer: group, assigned: assigned, revoked: revoked}
 	for ctx.Err() == nil {
 		if err := group.Consume(ctx, []string{m.topic}, h); err != nil && ctx.Err() == nil {
 			m.cluster.config.Log.Warn("group session ended", "group", m.group, "error", err)
@@ -90,23 +99,44 @@ func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error
 		err = fmt.Errorf("leave group %s: %w", m.group, err)
 	}
 	<-watched
+	m.joined(nil)
 	return errors.Join(err, client.Close())
 }
 
+func (m *membership) joined(s sarama.ConsumerGroupSession) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.session = s
+}
+
+func (m *membership) hold(partition int, held bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held[partition] = held; !held {
+		delete(m.held, partition)
+	}
+}
+
 type claims struct {
-	group             sarama.ConsumerGroup
-	topic             string
+	*membership
+	consumer          sarama.ConsumerGroup
 	assigned, revoked func(int)
 }
 
-func (h *claims) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (h *claims) Setup(s sarama.ConsumerGroupSession) error {
+	h.joined(s)
+	return nil
+}
+
 func (h *claims) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 // ConsumeClaim holds a partition from its assignment to its revocation. Messages is drained always: one claim that does
 // not would starve all others of its broker.
 func (h *claims) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	p := int(c.Partition())
-	h.group.Pause(map[string][]int32{h.topic: {c.Partition()}})
+	h.consumer.Pause(map[string][]int32{h.topic: {c.Partition()}})
+	h.hold(p, true)
+	defer h.hold(p, false)
 	h.assigned(p)
 	defer h.revoked(p)
 	for {

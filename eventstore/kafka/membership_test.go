@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"deed/eventstore"
 	"deed/eventstore/embedded"
 	"deed/eventstore/kafka"
+	"deed/eventstore/storetest"
 )
 
 // group watches who owns what. A member is a number; 0 is nobody.
@@ -98,6 +100,23 @@ func (g *group) join(c *kafka.Cluster, me int) (leave func()) {
 	}
 	g.Cleanup(leave)
 	return leave
+}
+
+// TestGroup holds memberships to their contract.
+func TestGroup(t *testing.T) {
+	c := connect(t, kafka.Config{Brokers: brokers(t)})
+	storetest.ExerciseMembership(t, func(t *testing.T) storetest.Group {
+		topic := newTopic()
+		open(t, c, topic, 4)
+		return storetest.Group{
+			Member: func() eventstore.Membership { return c.Membership(topic+".owners", topic) },
+			Grow: func(n int) {
+				if err := c.GrowTopic(t.Context(), topic, n); err != nil {
+					t.Error(err)
+				}
+			},
+		}
+	})
 }
 
 // TestMembership: members come and go, and no partition is given to one before another has let go of it.

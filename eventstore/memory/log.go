@@ -16,8 +16,12 @@ const maxBatch = 1024
 
 // Log is a topic in memory. Its methods may be called concurrently.
 type Log struct {
-	parts []partition
-	acks  acks
+	acks acks
+
+	mu     sync.RWMutex  // guards the rest
+	parts  []*partition  // only ever appended to
+	grown  chan struct{} // closed and replaced by Grow
+	closed bool
 }
 
 type partition struct {
@@ -35,16 +39,42 @@ func New(partitions int) *Log {
 	if partitions < 1 || partitions > 4096 {
 		panic(fmt.Sprintf("memory: a log has 1 to 4096 partitions, not %d", partitions))
 	}
-	l := &Log{parts: make([]partition, partitions)}
-	for i := range l.parts {
-		l.parts[i].more = make(chan struct{})
-	}
+	l := &Log{grown: make(chan struct{})}
 	l.acks.idle.L = &l.acks.mu
+	l.Grow(partitions)
 	return l
 }
 
+// Grow gives the log more partitions, which are empty: so many in all, up to 4096. It panics on more, and does nothing if
+// it has as many already or is closed.
+func (l *Log) Grow(partitions int) {
+	if partitions > 4096 {
+		panic(fmt.Sprintf("memory: a log has at most 4096 partitions, not %d", partitions))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || partitions <= len(l.parts) {
+		return
+	}
+	for len(l.parts) < partitions {
+		l.parts = append(l.parts, &partition{more: make(chan struct{})})
+	}
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
 // Partitions implements eventstore.Log.
-func (l *Log) Partitions() int { return len(l.parts) }
+func (l *Log) Partitions() int {
+	n, _ := l.count()
+	return n
+}
+
+// count is the number of partitions, and grown is closed when there are more.
+func (l *Log) count() (n int, grown <-chan struct{}) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.parts), l.grown
+}
 
 // Append implements eventstore.Log. It never blocks. The outcome is never unknown: the error is ErrClosed or says that
 // there is no such partition, and then nothing was appended. An append of no records is done at offset -1.
@@ -150,8 +180,9 @@ func (l *Log) Bounds(ctx context.Context, p int) (start, end int64, err error) {
 // Close implements eventstore.Log: when it returns, the done function of every append made before it has returned. It
 // may be called again, and must not be called by a done function. It never fails.
 func (l *Log) Close() error {
-	for i := range l.parts {
-		part := &l.parts[i]
+	l.mu.Lock()
+	l.closed = true
+	for _, part := range l.parts {
 		part.mu.Lock()
 		if !part.closed {
 			part.closed = true
@@ -159,15 +190,18 @@ func (l *Log) Close() error {
 		}
 		part.mu.Unlock()
 	}
+	l.mu.Unlock() // done functions may ask the log for things
 	l.acks.wait()
 	return nil
 }
 
 func (l *Log) partition(p int) (*partition, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
 	if p < 0 || p >= len(l.parts) {
 		return nil, fmt.Errorf("partition %d is not one of 0 to %d", p, len(l.parts)-1)
 	}
-	return &l.parts[p], nil
+	return l.parts[p], nil
 }
 
 // read copies at most limit records; more is closed when there is reason to read again.

@@ -14,6 +14,13 @@ func TestMemory(t *testing.T) {
 	storetest.Exercise(t, func(*testing.T) eventstore.Log { return memory.New(3) })
 }
 
+func TestMemoryGroup(t *testing.T) {
+	storetest.ExerciseMembership(t, func(*testing.T) storetest.Group {
+		l := memory.New(4)
+		return storetest.Group{Member: memory.NewGroup(l).Membership, Grow: l.Grow}
+	})
+}
+
 // TestFaultyWithoutFaults: with nothing to do it is a log like any other.
 func TestFaultyWithoutFaults(t *testing.T) {
 	storetest.Exercise(t, func(*testing.T) eventstore.Log { return storetest.NewFaulty(memory.New(3)) })
