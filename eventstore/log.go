@@ -28,6 +28,7 @@ type Message struct {
 	Key       []byte
 	Headers   []Header
 	Value     []byte
+	ByBroker  bool // Time is the broker's, taken when it appended the record
 }
 
 // Log is one topic: an ordered, durable, append-only sequence of records per partition.
@@ -91,3 +92,6 @@ type Membership interface {
 	// then. The answer may be out of date when it arrives, so it is no fence; an error says that nobody answered.
 	Holds(ctx context.Context, partition int) (bool, error)
 }
+
+// Unknown reports whether the error of an append leaves open whether it stands in the log.
+func Unknown(err error) bool { return errors.Is(err, ErrUnknownOutcome) }

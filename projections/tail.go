@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"deed/domain"
 	"deed/domain/partition"
 	"deed/eventstore"
 )
@@ -27,6 +28,7 @@ type Tail struct {
 	log       eventstore.Log
 	partition int
 	fold      *partition.Fold
+	chain     eventstore.Chain
 	subs      []Subscriber
 
 	mu   sync.Mutex // guards todo and ended
@@ -35,10 +37,14 @@ type Tail struct {
 	over bool
 }
 
-// NewTail is a tail of one partition that begins at offset 0. Subscribers are fed in the order given.
-func NewTail(log eventstore.Log, p int, subs ...Subscriber) *Tail {
-	return &Tail{log: log, partition: p, fold: partition.New(), subs: subs, more: make(chan struct{}, 1)}
+// NewTail is a tail of one partition that begins where the fold does. Subscribers are fed in the order given.
+func NewTail(log eventstore.Log, p int, fold *partition.Fold, subs ...Subscriber) *Tail {
+	return &Tail{log: log, partition: p, fold: fold, subs: subs, more: make(chan struct{}, 1)}
 }
+
+// Chain is the digest of the log up to the fold's position, and whether it can be stated (eventstore.Chain). It is for
+// functions that run by Do or on a batch.
+func (t *Tail) Chain() (domain.Digest, bool) { return t.chain.At() }
 
 // Do runs fn on the goroutine that owns the fold, after what was handed over before. It never blocks. It reports false,
 // and drops fn, once the tail has ended.
@@ -57,12 +63,14 @@ func (t *Tail) Do(fn func(*partition.Fold)) bool {
 	return true
 }
 
-// Run follows the partition until ctx ends, the log cannot be read on, or a record must not be skipped.
+// Run follows the partition until ctx ends, the log cannot be read on, a record must not be skipped (ErrStopped), or what was
+// folded is not what its owner read (eventstore.ErrDiverged).
 func (t *Tail) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	from := t.fold.Next()
 	batches := make(chan []eventstore.Judged, 4) // decoding runs ahead of folding
 	go func() {
-		cancel(t.log.Follow(ctx, t.partition, 0, func(ms []eventstore.Message) error {
+		cancel(t.log.Follow(ctx, t.partition, from, func(ms []eventstore.Message) error {
 			batch := make([]eventstore.Judged, len(ms))
 			for i, m := range ms {
 				batch[i] = eventstore.Judged{Message: m, Record: eventstore.DecodeLean(m)}
@@ -116,6 +124,9 @@ func (t *Tail) apply(batch []eventstore.Judged) error {
 		}
 		if e := t.fold.Touched(); e != nil {
 			j.After = e.Invocation
+		}
+		if err := t.chain.Add(j); err != nil {
+			return err
 		}
 	}
 	for _, s := range t.subs {

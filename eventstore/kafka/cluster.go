@@ -213,6 +213,8 @@ func (c *Cluster) createTopic(name string, partitions int) error {
 		NumPartitions: int32(partitions), ReplicationFactor: int16(c.config.Replication), //nolint:gosec // small numbers
 		ConfigEntries: map[string]*string{
 			"retention.ms": text("-1"), "retention.bytes": text("-1"), "cleanup.policy": text("delete"), "max.message.bytes": text("1048576"),
+			// The broker's own time of every append: nodes compare their clocks with it. (The embedded broker keeps the producers'.)
+			"message.timestamp.type": text("LogAppendTime"),
 		},
 	}, false)
 	if errors.Is(err, sarama.ErrTopicAlreadyExists) {

@@ -138,7 +138,7 @@ func (f *fetcher) decode(block *sarama.FetchResponseBlock, from int64) (fetched,
 			start := len(room)
 			room = f.headers(room, r.Headers)
 			out.records = append(out.records, eventstore.Message{
-				Partition: int(f.partition), Offset: offset, Time: at, Key: r.Key, Value: r.Value, Headers: room[start:len(room):len(room)],
+				Partition: int(f.partition), Offset: offset, Time: at, ByBroker: b.LogAppendTime, Key: r.Key, Value: r.Value, Headers: room[start:len(room):len(room)],
 			})
 		}
 	}

@@ -28,6 +28,8 @@ type Row struct {
 	Request   int64            // offset of the record that opened it
 	Outcome   int64            // offset of the last attempt's outcome; -1 if none
 	Refs      []Ref
+
+	live bool // the state is from the tail: what is older does not change it
 }
 
 // Model is the read model of one topic. It is safe for concurrent use.
@@ -36,39 +38,91 @@ type Model struct {
 	rows     map[domain.InvocationID]*Row
 	order    []domain.InvocationID // as opened on this node; ids sort by time, nearly
 	open     int                   // invocations that are not settled
-	next     []int64               // by partition: the offset after the last record seen
+	parts    []position            // by partition
 	moved    chan struct{}         // closed and replaced with every batch
 	watchers map[*Watch]struct{}
 }
 
-// New is an empty model of that many partitions.
+// position is how far the model has read a partition.
+type position struct {
+	next    int64 // the offset after the last record seen
+	logTime domain.Instant
+	partial bool // what lies before the tail's beginning is still being read
+}
+
+// New is an empty model of that many partitions; it grows when there are more.
 func New(partitions int) *Model {
 	return &Model{
-		rows: map[domain.InvocationID]*Row{}, next: make([]int64, partitions),
+		rows: map[domain.InvocationID]*Row{}, parts: make([]position, partitions),
 		moved: make(chan struct{}), watchers: map[*Watch]struct{}{},
 	}
 }
 
+func (m *Model) part(p int) *position {
+	for len(m.parts) <= p {
+		m.parts = append(m.parts, position{})
+	}
+	return &m.parts[p]
+}
+
+// Begin says at which offset the partition's tail begins. What lies before it is the model's by History, until Complete.
+func (m *Model) Begin(p int, at int64, partial bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	*m.part(p) = position{next: at, partial: partial}
+}
+
+// Complete says that all of the partition's history was read.
+func (m *Model) Complete(p int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.part(p).partial = false
+	m.wake()
+}
+
+// Partial reports whether the older history of the partition is still being read.
+func (m *Model) Partial(p int) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return p < len(m.parts) && m.parts[p].partial
+}
+
+// wake tells all who wait that the model has moved. The lock is held.
+func (m *Model) wake() {
+	close(m.moved)
+	m.moved = make(chan struct{})
+}
+
+// History takes records from before the tail's beginning, in order. What the tail has said of an invocation stays.
+func (m *Model) History(batch []eventstore.Judged) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range batch {
+		m.apply(&batch[i], true)
+	}
+	m.wake()
+}
+
 // Batch implements projections.Subscriber.
-func (m *Model) Batch(_ *partition.Fold, batch []eventstore.Judged) {
+func (m *Model) Batch(f *partition.Fold, batch []eventstore.Judged) {
 	if len(batch) == 0 {
 		return
 	}
 	m.mu.Lock()
 	for i := range batch {
-		m.apply(&batch[i])
+		m.apply(&batch[i], false)
 	}
 	last := batch[len(batch)-1].Message
-	m.next[last.Partition] = last.Offset + 1
-	close(m.moved)
-	m.moved = make(chan struct{})
+	part := m.part(last.Partition)
+	part.next, part.logTime = last.Offset+1, f.LogTime()
+	m.wake()
 	for w := range m.watchers {
 		w.offer(batch)
 	}
 	m.mu.Unlock()
 }
 
-func (m *Model) apply(j *eventstore.Judged) {
+func (m *Model) apply(j *eventstore.Judged, old bool) {
 	id := j.Record.Subject
 	if id.IsZero() {
 		return
@@ -82,14 +136,17 @@ func (m *Model) apply(j *eventstore.Judged) {
 		m.rows[id] = row
 		m.order = append(m.order, id)
 	}
-	row.Refs = append(row.Refs, Ref{j.Message.Offset, j.Verdict.Reason})
+	row.add(Ref{j.Message.Offset, j.Verdict.Reason})
 	switch {
 	case j.Verdict.Effective() && j.After.Known:
-		if !row.State.Known {
+		if row.Request < 0 || j.Message.Offset < row.Request {
 			row.Request, row.Refused = j.Message.Offset, ""
 		}
-		m.set(row, j.After)
-		if j.Record.Type == "AttemptSucceeded" || j.Record.Type == "AttemptFailed" {
+		if !old || !row.live {
+			m.set(row, j.After)
+			row.live = !old
+		}
+		if printed := j.Record.Type == "AttemptSucceeded" || j.Record.Type == "AttemptFailed"; printed && j.Message.Offset > row.Outcome {
 			row.Outcome = j.Message.Offset
 		}
 	case !row.State.Known && j.Record.Type == "InvocationRequested":
@@ -98,10 +155,21 @@ func (m *Model) apply(j *eventstore.Judged) {
 	// A child's request settles its parent's notification in the same record.
 	if req, ok := j.Record.Event.(domain.InvocationRequested); ok && j.Verdict.Effective() && !req.Parent.IsZero() {
 		if parent := m.rows[req.Parent]; parent != nil {
-			m.set(parent, parent.State.SettledByChild(j.Record.At))
-			parent.Refs = append(parent.Refs, Ref{j.Message.Offset, partition.Effective})
+			if !old || !parent.live {
+				m.set(parent, parent.State.SettledByChild(j.Record.At))
+			}
+			parent.add(Ref{j.Message.Offset, partition.Effective})
 		}
 	}
+}
+
+// add keeps the references in the order of offsets.
+func (r *Row) add(ref Ref) {
+	at := len(r.Refs)
+	for at > 0 && r.Refs[at-1].Offset > ref.Offset {
+		at--
+	}
+	r.Refs = slices.Insert(r.Refs, at, ref)
 }
 
 // set moves a row on and counts what is not settled.
@@ -171,7 +239,20 @@ func (m *Model) Unsettled() int {
 func (m *Model) Next(p int) int64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.next[p]
+	if p >= len(m.parts) {
+		return 0
+	}
+	return m.parts[p].next
+}
+
+// LogTime is the partition's log time as the model has read it.
+func (m *Model) LogTime(p int) domain.Instant {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if p >= len(m.parts) {
+		return 0
+	}
+	return m.parts[p].logTime
 }
 
 // Until waits until ok reports true of the model; it is called again whenever the model has moved.

@@ -16,7 +16,7 @@ const zero domain.Instant = 1_767_225_600_000
 // nobody of a success. What went in and out is in the records.
 func recorded() []domain.Record {
 	var log []domain.Record
-	fold, now := partition.New(), zero
+	fold, now := partition.Whole(), zero
 	stamp := domain.Stamp{Epoch: 1, Owner: domain.OwnerID{1}}
 	put := func(r domain.Record) {
 		now += 100
@@ -96,7 +96,7 @@ func payloads(log []domain.Record, id domain.InvocationID) (request, result []by
 func TestDerive(t *testing.T) {
 	var p notify.Projection
 	log := recorded()
-	fold := partition.New()
+	fold := partition.Whole()
 	owed := 0
 	for n := range log {
 		r := &log[n]

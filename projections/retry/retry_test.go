@@ -20,7 +20,7 @@ const zero domain.Instant = 1_767_225_600_000
 func run(t *testing.T, seed uint64) []domain.Record {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(seed, 1))
-	fold, now := partition.New(), zero
+	fold, now := partition.Whole(), zero
 	var log []domain.Record
 	stamp := domain.Stamp{Epoch: 1, Owner: domain.OwnerID{1}}
 	put := func(r domain.Record) {
@@ -84,7 +84,7 @@ func TestDerive(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(300) {
 		log := run(t, seed)
-		fold := partition.New()
+		fold := partition.Whole()
 		for n := range log {
 			r := &log[n]
 			if e := fold.Get(r.Subject); e != nil && r.Stamp.IsOwner() {

@@ -69,6 +69,7 @@ func (o *Owner) flush() {
 		return
 	}
 	out, c, round := o.out, o.outCall, o.round
+	c.at = o.d.Now()
 	o.out, o.outCall = nil, nil
 	o.d.Log.Append(o.p, out, func(offset int64, err error) {
 		c.offset.Store(offset)

@@ -91,6 +91,16 @@ type Functions interface {
 type Line interface {
 	// Do runs fn on the goroutine that owns the fold.
 	Do(fn func(*partition.Fold)) bool
+	// Chain is the digest of the log up to the fold's position (eventstore.Chain), and whether it is known. It is asked on that
+	// goroutine.
+	Chain() (domain.Digest, bool)
+}
+
+// Place is this node's place in the group of owners (eventstore.Membership).
+type Place interface {
+	Committed(ctx context.Context, partition int) (eventstore.Position, error)
+	Commit(ctx context.Context, partition int, p eventstore.Position) error
+	Holds(ctx context.Context, partition int) (bool, error)
 }
 
 // Deps is what owners share on a node.
@@ -102,6 +112,7 @@ type Deps struct {
 	Blobs   Blobs
 	Objects Sink // obs:// targets
 	Funcs   Functions
+	Place   Place
 	Runs    *Pool // bounds attempts, by function
 	Tells   *Pool // bounds deliveries, by target
 	Cluster string
@@ -110,7 +121,46 @@ type Deps struct {
 	Now     func() time.Time
 	Random  func([]byte) // fills with random bytes; never fails
 	Logger  *slog.Logger
+	Upkeep  Upkeep
+
+	// Alarm is told what a person must look at, in words; it must not block. May be nil.
+	Alarm func(partition int, what string)
+	// Skewed is told how far this node's clock is ahead of the broker's, if that is more than MaxSkew. May be nil.
+	Skewed func(ahead time.Duration)
+	// Seen is told of every record that an acting owner reads, for metrics. May be nil.
+	Seen func(j *eventstore.Judged)
+	// Point is called at the labelled points of an invocation's life, for tests that kill the process there. May be nil.
+	Point func(label string)
 }
+
+// Upkeep is what owners do by the clock. A zero field is the protocol's value.
+type Upkeep struct {
+	Tick         time.Duration // how often an owner looks; 1 s
+	Renew        time.Duration // how often a marker is renewed while records come in; 30 s
+	CarryAfter   time.Duration // how old the record may be that an open invocation is rebuilt from; 5 min
+	CarryRate    int           // most restatements a tick and partition; 500
+	AppendWithin time.Duration // an own append without an answer for so long ends the epoch; 30 s
+}
+
+func (u Upkeep) filled() Upkeep {
+	or := func(d *time.Duration, otherwise time.Duration) {
+		if *d <= 0 {
+			*d = otherwise
+		}
+	}
+	or(&u.Tick, time.Second)
+	or(&u.Renew, 30*time.Second)
+	or(&u.CarryAfter, 5*time.Minute)
+	or(&u.AppendWithin, 30*time.Second)
+	if u.CarryRate <= 0 {
+		u.CarryRate = 500
+	}
+	return u
+}
+
+// MaxSkew is how far a node's clock may be from the broker's. Beyond it the node gives up its partitions and accepts
+// nothing: one owner with a clock ahead would move log time, and requests of healthy doors would be refused.
+const MaxSkew = 30 * time.Second
 
 // Bounds of an owner.
 const (
@@ -118,6 +168,8 @@ const (
 	retryClaim = 250 * time.Millisecond
 	// retryPrepare is how long it waits after a module or a payload could not be fetched.
 	retryPrepare = time.Second
+	// askTimeout bounds a question to the group's coordinator, and a commit.
+	askTimeout = 10 * time.Second
 	// deliverTimeout bounds one delivery to a sink.
 	deliverTimeout = 30 * time.Second
 	// heldBytes is how many bytes of request records an owner keeps from the fold to the run; beyond it they are read again.

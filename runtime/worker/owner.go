@@ -30,6 +30,7 @@ type Owner struct {
 	p    int
 	line Line
 	log  *slog.Logger
+	up   Upkeep
 
 	// All below is owned by the line's goroutine.
 	fold    *partition.Fold
@@ -46,6 +47,9 @@ type Owner struct {
 	outCall *call
 	timers  timers
 	drained []func()
+	tick    *time.Timer
+	epoch   upkeepState
+	foreign bool // another group claimed this partition: it is not claimed again
 
 	acts atomic.Bool // mirrors phase for doors, which prefer partitions that their node owns
 }
@@ -65,6 +69,7 @@ type live struct {
 	telling   bool
 	wake      domain.Instant // the timer that is set; 0 if none
 	retryAt   domain.Instant // not before: after a failed preparation
+	then      []func()       // what waits until the pending records are read back
 }
 
 type prepared struct {
@@ -76,7 +81,7 @@ type prepared struct {
 
 // NewOwner is an owner that does nothing until the partition is assigned.
 func NewOwner(d *Deps, p int, line Line) *Owner {
-	return &Owner{d: d, p: p, line: line, log: d.Logger.With("partition", p), live: map[domain.InvocationID]*live{}}
+	return &Owner{d: d, p: p, line: line, log: d.Logger.With("partition", p), live: map[domain.InvocationID]*live{}, up: d.Upkeep.filled()}
 }
 
 // Acting reports whether the partition is owned by this node now. It may be called from anywhere.
@@ -85,7 +90,7 @@ func (o *Owner) Acting() bool { return o.acts.Load() }
 // Assign begins to take the partition over: fold to the end of the log, claim, act once the claim was read back.
 func (o *Owner) Assign() {
 	o.line.Do(func(f *partition.Fold) {
-		if o.phase == away {
+		if o.phase == away && !o.foreign {
 			o.fold = f
 			o.takeOver()
 		}
@@ -134,17 +139,52 @@ func (o *Owner) takeOver() {
 	round, ctx := o.round, o.ctx
 	go func() {
 		for {
-			_, end, err := o.d.Log.Bounds(ctx, o.p)
-			if err == nil {
-				o.do(round, func() { o.upTo = end; o.claim() })
+			end, committed, err := o.inspect(ctx)
+			if errors.Is(err, eventstore.ErrDiverged) {
+				o.do(round, func() {
+					o.alarm(err.Error())
+					o.giveUp("the log does not begin where the group's position says")
+				})
 				return
 			}
-			o.log.Warn("end of the log cannot be read; trying again", "error", err)
+			if err == nil {
+				o.do(round, func() { o.upTo, o.epoch.committed = end, committed; o.claim() })
+				return
+			}
+			o.log.Warn("state of the partition cannot be read; trying again", "error", err)
 			if pause(ctx, retryClaim) != nil {
 				return
 			}
 		}
 	}()
+}
+
+// inspect is what an owner looks at before it claims: how far the log goes, and whether it is the log that the group has
+// committed a position of.
+func (o *Owner) inspect(ctx context.Context) (end, committed int64, err error) {
+	start, end, err := o.d.Log.Bounds(ctx, o.p)
+	if err != nil {
+		return 0, 0, err
+	}
+	at, err := o.d.Place.Committed(ctx, o.p)
+	if err != nil {
+		return 0, 0, err
+	}
+	return end, at.Offset, eventstore.CheckPosition(ctx, o.d.Log, o.p, at, start, end)
+}
+
+func (o *Owner) alarm(what string) {
+	o.log.Error("alarm", "what", what)
+	if o.d.Alarm != nil {
+		o.d.Alarm(o.p, what)
+	}
+}
+
+// point is a labelled point of an invocation's life.
+func (o *Owner) point(label string) {
+	if o.d.Point != nil {
+		o.d.Point(label)
+	}
 }
 
 // do runs fn on the line unless the round has ended meanwhile, and then sends what fn decided.
@@ -211,10 +251,17 @@ func (o *Owner) see(j *eventstore.Judged) bool {
 	if o.phase != acting && o.phase != draining {
 		return true
 	}
+	if o.d.Seen != nil {
+		o.d.Seen(j)
+	}
 	if r.Stamp == (domain.Stamp{Epoch: o.stamp.Epoch, Owner: o.stamp.Owner, Seq: r.Stamp.Seq}) {
 		if !o.seeOwn(j) {
 			return false
 		}
+	} else if o.missed(j.Message.Offset) {
+		o.restart(fmt.Sprintf("an own record was acknowledged at offset %d, and another one stands there", o.pending[0].call.offset.Load()))
+		o.alarm(fmt.Sprintf("%v: an acknowledged record is gone", eventstore.ErrDiverged))
+		return false
 	} else if j.Verdict.Reason == partition.TooLate {
 		o.enqueue(o.record(domain.RequestRefused{Offset: j.Message.Offset, Reason: string(partition.TooLate)}, r.Subject, r.ID), domain.InvocationID{})
 	}
@@ -222,6 +269,7 @@ func (o *Owner) see(j *eventstore.Judged) bool {
 		return true
 	}
 	if req, ok := r.Event.(domain.InvocationRequested); ok {
+		o.point("after request read")
 		o.hold(req.ID, &j.Message)
 		if !req.Parent.IsZero() {
 			o.step(req.Parent)
@@ -235,15 +283,28 @@ func (o *Owner) seeClaim(j *eventstore.Judged) bool {
 	own := j.Record.Stamp.Owner == o.stamp.Owner && o.phase != folding
 	switch {
 	case own && j.Verdict.Effective():
-		o.pop(&j.Record)
+		a := o.pop(&j.Record)
 		o.phase = acting
 		o.acts.Store(true)
 		o.log.Info("partition owned", "epoch", o.stamp.Epoch, "unsettled", o.fold.Unsettled())
+		o.epoch = upkeepState{committed: o.epoch.committed, marker: j.Message.Offset, renewed: o.d.Now()}
+		if !o.checkClock(j, a) {
+			return false
+		}
 		o.begin()
+		o.commit()
+		o.tickLater()
 	case own: // somebody was faster
 		o.restart("the claim was void")
 		return false
 	case j.Verdict.Effective() && o.phase != folding:
+		if m, ok := j.Record.Event.(domain.PartitionOwned); ok && m.Group != o.d.Group {
+			// Two groups on one topic would supersede each other for ever: safe, and not live.
+			o.foreign = true
+			o.giveUp("superseded by another group")
+			o.alarm(fmt.Sprintf("node %s of group %q owns partition %d, this node is of group %q: two deployments share the topic; this one stands back until it is restarted", m.Node, m.Group, o.p, o.d.Group))
+			return false
+		}
 		o.restart(fmt.Sprintf("superseded by the claim of epoch %d", j.Record.Stamp.Epoch))
 		return false
 	}
@@ -252,12 +313,14 @@ func (o *Owner) seeClaim(j *eventstore.Judged) bool {
 
 // begin steps everything that is not settled, once, right after the own claim came into force.
 func (o *Owner) begin() {
+	var ids []domain.InvocationID // stepping may give the partition up
 	o.fold.Entries(func(e *partition.Entry) bool {
-		if !e.Settled() {
-			o.step(e.ID)
-		}
+		ids = append(ids, e.ID)
 		return true
 	})
+	for _, id := range ids {
+		o.step(id)
+	}
 	o.fold.Refused(func(id domain.InvocationID, offset int64) {
 		o.enqueue(o.record(domain.RequestRefused{Offset: offset, Reason: string(partition.TooLate)}, id, domain.UUID{}), domain.InvocationID{})
 	})
@@ -287,7 +350,29 @@ func (o *Owner) seeOwn(j *eventstore.Judged) bool {
 		o.restart(fmt.Sprintf("own %s (record %d) came back at offset %d, and was acknowledged at %d", j.Record.Type, a.seq, j.Message.Offset, a.call.offset.Load()))
 		return false
 	}
+	if !o.checkClock(j, a) {
+		return false
+	}
+	switch j.Record.Type {
+	case "AttemptSucceeded", "AttemptFailed":
+		o.point("after outcome")
+	case "NotificationDelivered":
+		o.point("after receipt")
+	}
+	if m, ok := j.Record.Event.(domain.PartitionOwned); ok && m.Renewal {
+		o.epoch.marker, o.epoch.renewing = j.Message.Offset, false
+		o.commit()
+	}
 	return true
+}
+
+// missed reports whether the reader has come past the offset at which the oldest pending record was acknowledged.
+func (o *Owner) missed(offset int64) bool {
+	if len(o.pending) == 0 || o.pending[0].index != 0 {
+		return false
+	}
+	acked := o.pending[0].call.offset.Load()
+	return acked >= 0 && offset >= acked
 }
 
 // restart stops this owner's epoch, for one of the reasons of protocol 6.2, and claims anew after a while: the partition is
@@ -308,12 +393,27 @@ func (o *Owner) restart(why string) {
 	}
 	o.phase = folding
 	o.upTo = -1
-	time.AfterFunc(retryClaim+time.Duration(round%4)*50*time.Millisecond, func() {
-		o.line.Do(func(*partition.Fold) {
-			if o.phase == folding && o.round == round+1 {
-				o.takeOver()
-			}
-		})
+	var jitter [1]byte
+	o.d.Random(jitter[:])
+	time.AfterFunc(retryClaim+time.Duration(jitter[0])*time.Millisecond, func() { o.reclaim(round + 1) })
+}
+
+// reclaim takes the partition over again if it is still assigned: the coordinator says.
+func (o *Owner) reclaim(round int) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	holds, err := o.d.Place.Holds(ctx, o.p)
+	o.line.Do(func(*partition.Fold) {
+		switch {
+		case o.phase != folding || o.round != round || o.upTo >= 0:
+		case err != nil:
+			o.log.Warn("the group does not say whether the partition is still ours; asking again", "error", err)
+			time.AfterFunc(retryClaim, func() { o.reclaim(round) })
+		case !holds:
+			o.giveUp("not assigned any more")
+		default:
+			o.takeOver()
+		}
 	})
 }
 
@@ -341,6 +441,9 @@ func (o *Owner) giveUp(why string) {
 	o.held = 0
 	o.pending, o.out, o.outCall = nil, nil, nil
 	o.timers.clear()
+	if o.tick != nil {
+		o.tick.Stop()
+	}
 	for _, fn := range o.drained {
 		fn()
 	}

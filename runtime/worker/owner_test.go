@@ -72,6 +72,31 @@ type relay struct{ owner *worker.Owner }
 
 func (r *relay) Batch(f *partition.Fold, b []eventstore.Judged) { r.owner.Batch(f, b) }
 
+// place is a group in which everybody always holds everything.
+type place struct {
+	mu        sync.Mutex
+	committed eventstore.Position
+	commits   int
+}
+
+func newPlace() *place { return &place{committed: eventstore.Position{Offset: -1}} }
+
+func (p *place) Committed(context.Context, int) (eventstore.Position, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.committed, nil
+}
+
+func (p *place) Commit(_ context.Context, _ int, at eventstore.Position) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.committed = at
+	p.commits++
+	return nil
+}
+
+func (*place) Holds(context.Context, int) (bool, error) { return true, nil }
+
 type world struct {
 	log    *storetest.Faulty
 	model  *invocations.Model
@@ -83,14 +108,23 @@ type world struct {
 // newOwner puts an owner of its own on partition 0 of the log, assigned, until the test ends.
 func newOwner(t *testing.T, log *storetest.Faulty, e *engine, s *sink) *world {
 	t.Helper()
+	return newOwnerAt(t, log, e, s, partition.New(), newPlace(), nil)
+}
+
+// newOwnerAt is newOwner with a fold that begins where it says, and deps that are changed first.
+func newOwnerAt(t *testing.T, log *storetest.Faulty, e *engine, s *sink, fold *partition.Fold, p worker.Place, change func(*worker.Deps)) *world {
+	t.Helper()
 	w := &world{log: log, model: invocations.New(1), engine: e, sink: s}
 	deps := &worker.Deps{
-		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Objects: s, Funcs: noFunctions{},
+		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Objects: s, Funcs: noFunctions{}, Place: p,
 		Runs: worker.NewPool(8, 8), Tells: worker.NewPool(8, 8), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, Logger: slog.New(slog.DiscardHandler),
 	}
+	if change != nil {
+		change(deps)
+	}
 	r := &relay{}
-	tail := projections.NewTail(log, 0, w.model, r)
+	tail := projections.NewTail(log, 0, fold, w.model, r)
 	w.owner = worker.NewOwner(deps, 0, tail)
 	r.owner = w.owner
 	ctx, cancel := context.WithCancel(context.Background())
@@ -107,13 +141,22 @@ func newOwner(t *testing.T, log *storetest.Faulty, e *engine, s *sink) *world {
 
 func (w *world) request(t *testing.T) domain.InvocationID {
 	t.Helper()
+	return w.requestOf(t, []byte("event"))
+}
+
+func (w *world) requestOf(t *testing.T, event []byte) domain.InvocationID {
+	t.Helper()
+	return w.requestAt(t, domain.InstantOf(time.Now()), event)
+}
+
+func (w *world) requestAt(t *testing.T, t0 domain.Instant, event []byte) domain.InvocationID {
+	t.Helper()
 	var tail [8]byte
 	_, _ = rand.Read(tail[:])
-	t0 := domain.InstantOf(time.Now())
 	req := domain.InvocationRequested{
 		ID: domain.NewInvocationID(t0, 0, tail), Function: domain.NativeFunction("f"), Version: "1", Limits: domain.DefaultLimits(),
 		Policy:   domain.Policy{Set: true, MaxRetries: 1, MaxAge: time.Hour, OnSuccess: "obs://ok-bucket", OnFailure: "obs://bad-bucket"},
-		Deadline: t0.Add(time.Hour), Payload: domain.Bytes([]byte("event")),
+		Deadline: t0.Add(time.Hour), Payload: domain.Bytes(event),
 	}
 	m, err := eventstore.Encode("c", 0, &domain.Record{ID: domain.RequestRecordID(req.ID), Subject: req.ID, At: t0, Event: req})
 	if err != nil {

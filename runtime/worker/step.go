@@ -17,26 +17,42 @@ func (o *Owner) step(id domain.InvocationID) {
 		return
 	}
 	e := o.fold.Get(id)
-	if e == nil {
+	if e == nil || o.fold.Quarantine(id) != "" {
+		o.letGo(id)
 		return
 	}
 	l := o.alive(id)
 	if l.pending > 0 {
 		return // decide on folded state only
 	}
+	if len(l.then) > 0 { // what came to an end meanwhile
+		then := l.then
+		l.then = nil
+		for _, fn := range then {
+			fn()
+		}
+		return
+	}
 	switch {
 	case e.Running():
 		o.stepRunning(e, l)
 	case e.Open():
 		o.stepOpen(e, l)
-	case !e.Settled():
-		o.stepTerminal(e, l)
 	default:
-		o.leaveRuns(l)
-		o.release(l)
-		if !l.telling && !l.writing {
-			delete(o.live, id)
-		}
+		o.stepTerminal(e, l)
+	}
+}
+
+// letGo lets go of an invocation that is settled, or was never known.
+func (o *Owner) letGo(id domain.InvocationID) {
+	l := o.live[id]
+	if l == nil {
+		return
+	}
+	o.leaveRuns(l)
+	o.release(l)
+	if !l.telling && !l.writing && l.pending <= 0 {
+		delete(o.live, id)
 	}
 }
 
@@ -190,6 +206,7 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 		o.leaveRuns(l)
 		return
 	}
+	o.point("before attempt started")
 	for _, ev := range events {
 		r := o.record(ev, e.ID, e.Last)
 		r.At, r.Correlation = max(r.At, e.At), e.Root
@@ -206,6 +223,7 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 
 // run runs the attempt on a goroutine of its own; the place in the pool bounds how many.
 func (o *Owner) run(e *partition.Entry, l *live) {
+	o.point("after attempt started")
 	ctx, cancel := context.WithCancelCause(o.ctx)
 	l.running = cancel
 	p, id, round, n := l.prepared, e.ID, o.round, e.Started
@@ -224,6 +242,7 @@ func (o *Owner) run(e *partition.Entry, l *live) {
 	}
 	go func() {
 		outcome := o.d.Engine.Run(ctx, a)
+		o.point("after run")
 		result := resultOf(outcome)
 		outcome = o.storeResult(ctx, outcome)
 		cancel(nil)
@@ -237,6 +256,11 @@ func (o *Owner) finished(id domain.InvocationID, outcome domain.Event, bytes *ex
 	if l == nil || e == nil || !e.Running() {
 		return
 	}
+	if l.pending > 0 { // a restatement is under way, which nothing may overlap
+		l.then = append(l.then, func() { o.finished(id, outcome, bytes) })
+		return
+	}
+	o.point("before outcome")
 	l.running, l.ended = nil, true
 	o.leaveRuns(l)
 	events, err := e.Decide(domain.Finish{Event: outcome})

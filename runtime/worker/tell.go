@@ -58,10 +58,18 @@ func (o *Owner) write(e *partition.Entry, l *live) {
 
 func (o *Owner) written(id domain.InvocationID, record domain.Payload, err error) {
 	l, e := o.live[id], o.fold.Get(id)
-	if l == nil || e == nil {
+	if l == nil {
 		return
 	}
 	l.writing = false
+	if e == nil {
+		o.letGo(id)
+		return
+	}
+	if l.pending > 0 {
+		l.then = append(l.then, func() { o.written(id, record, err) })
+		return
+	}
 	if err != nil {
 		o.log.Warn("notification record cannot be made; trying again", "invocation", id, "error", err)
 		round := o.round
@@ -142,7 +150,9 @@ func (o *Owner) deliver(ctx context.Context, i domain.Invocation, owed int64) (d
 	if err != nil {
 		return nil, err
 	}
+	o.point("before sink write")
 	where, err := o.d.Objects.Deliver(ctx, Notification{ID: i.Notified.ID, Target: i.Notified.Sink, Invocation: i, Record: record})
+	o.point("after sink write")
 	return domain.NotificationDelivered{Sink: i.Notified.Sink, ID: i.Notified.ID, Location: where}, err
 }
 
@@ -171,11 +181,19 @@ func (o *Owner) child(i domain.Invocation, name string, record domain.Payload) (
 // told appends the receipt.
 func (o *Owner) told(id domain.InvocationID, settles domain.Event, err error) {
 	l, e := o.live[id], o.fold.Get(id)
-	if l == nil || e == nil {
+	if l == nil {
 		return
 	}
 	l.telling = false
 	o.leaveTells(l)
+	if e == nil {
+		o.letGo(id)
+		return
+	}
+	if l.pending > 0 {
+		l.then = append(l.then, func() { o.told(id, settles, err) })
+		return
+	}
 	n := e.Notified
 	if !n.Owed || n.Settled {
 		return
@@ -183,6 +201,7 @@ func (o *Owner) told(id domain.InvocationID, settles domain.Event, err error) {
 	if err != nil {
 		settles = o.notTold(e, err)
 	}
+	o.point("before receipt")
 	r := o.record(settles, id, e.Last)
 	r.At, r.Correlation = max(r.At, e.At), e.Root
 	if req, ok := settles.(domain.InvocationRequested); ok {

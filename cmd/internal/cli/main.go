@@ -106,7 +106,7 @@ func (e *env) root() *cobra.Command {
 	c.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON")
 	c.AddCommand(
 		e.demo(), e.serve(), e.deploy(), e.deleteFunction(), e.functions(), e.policy(), e.invoke(), e.get(), e.list(),
-		e.history(), e.watch(), e.cancel(), e.version(),
+		e.history(), e.watch(), e.cancel(), e.nodes(), e.log(), e.version(),
 	)
 	return c
 }

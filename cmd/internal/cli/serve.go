@@ -61,6 +61,7 @@ func (e *env) serve() *cobra.Command {
 	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
 	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
+	f.IntVar(&c.MaxOpen, "max-open", node.DefaultMaxOpen, "invocations that may be open before no more are accepted (503)")
 	f.DurationVar(&c.Grace, "grace", 10*time.Second, "how long running attempts may go on after SIGTERM")
 	f.BoolVar(&verbose, "verbose", false, "log what the node does")
 	return cmd
@@ -118,7 +119,7 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	api := &httpapi.Server{Door: n.Door, Registry: n.Registry, Model: n.Model, Ready: n.Ready, Version: Version(), Logger: logger}
+	api := &httpapi.Server{Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Ready: n.Ready, Version: Version(), Logger: logger}
 	s := &server{
 		http: &http.Server{
 			Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,

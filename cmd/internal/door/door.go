@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"deed/domain"
@@ -25,7 +26,7 @@ type Checker interface {
 	Check(ctx context.Context, module []byte, limits domain.Limits) error
 }
 
-// Door accepts. All fields are required.
+// Door accepts. All fields are required unless they say otherwise.
 type Door struct {
 	Log       eventstore.Log // of invocations, with producers of the doors' own
 	Functions eventstore.Log // the registry's
@@ -36,6 +37,16 @@ type Door struct {
 	Slots     func() int // the partition for the next request: one that this node owns when it owns any
 	Now       func() time.Time
 	Random    func([]byte)
+
+	// MaxOpen is how many invocations may be open before no more are accepted; 0: no bound.
+	MaxOpen int
+	// Clock is why this node's clock keeps it from accepting; nil if it does not. May be nil itself.
+	Clock func() error
+	// Skewed is told how far this node's clock is ahead of the broker's, if that is too far. May be nil.
+	Skewed func(ahead time.Duration)
+
+	inFlight atomic.Int64 // requests that are being appended
+	looked   atomic.Int64 // when the clock was last compared with the broker's, in ns of the node's clock
 }
 
 // AckWithin is A of the protocol: a request is answered with success only if the log acknowledged it within this time of
@@ -70,11 +81,21 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 	if err != nil {
 		return Accepted{}, err
 	}
+	d.inFlight.Add(1)
+	defer d.inFlight.Add(-1)
+	if err := d.admits(); err != nil {
+		return Accepted{}, err
+	}
 	var tail [8]byte
 	d.Random(tail[:])
 	began := d.Now()
 	t0 := domain.InstantOf(began)
-	req.ID = domain.NewInvocationID(t0, d.Slots(), tail)
+	slot := d.Slots()
+	if ahead := d.Model.LogTime(slot).Sub(t0); ahead > maxSkew {
+		// The log would call the request too late, for everybody and for ever.
+		return Accepted{}, domain.Reject(domain.CodeUnavailable, fmt.Sprintf("the clock of this node is %s behind the log's time", ahead.Round(time.Second)), "set the clock, or ask another node")
+	}
+	req.ID = domain.NewInvocationID(t0, slot, tail)
 	req.Deadline = t0.Add(req.Policy.Age())
 	if domain.EncodedLen(event) <= domain.MaxInline {
 		req.Payload = domain.Bytes(event)
@@ -94,7 +115,45 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 		}
 		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, err}
 	}
+	d.compareClocks(slot, offset, began)
 	return Accepted{req.ID, req.ID.Slot(), offset}, nil
+}
+
+// maxSkew is how far this node's clock may be from the broker's, and behind log time.
+const maxSkew = 30 * time.Second
+
+// admits refuses, before anything is written, what this node could not see through.
+func (d *Door) admits() error {
+	if d.Clock != nil {
+		if err := d.Clock(); err != nil {
+			return domain.Reject(domain.CodeUnavailable, err.Error(), "set the clock, or ask another node")
+		}
+	}
+	if open := d.Model.Unsettled() + int(d.inFlight.Load()); d.MaxOpen > 0 && open > d.MaxOpen {
+		return domain.Reject(domain.CodeUnavailable, fmt.Sprintf("%d invocations are open, the most that are allowed", d.MaxOpen), "try again when some have ended; --max-open allows more")
+	}
+	return nil
+}
+
+// compareClocks reads an own acknowledged request back, once a minute, where record times are the broker's.
+func (d *Door) compareClocks(p int, offset int64, began time.Time) {
+	now, last := d.Now(), d.looked.Load()
+	if d.Skewed == nil || offset < 0 || now.UnixNano()-last < int64(time.Minute) && now.UnixNano() > last || !d.looked.CompareAndSwap(last, now.UnixNano()) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), findWithin)
+		defer cancel()
+		m, _, err := d.Record(ctx, p, offset)
+		if err != nil || !m.ByBroker {
+			return
+		}
+		if ahead := began.Sub(m.Time); ahead > maxSkew {
+			d.Skewed(ahead)
+		} else if behind := m.Time.Sub(now); behind > maxSkew {
+			d.Skewed(-behind)
+		}
+	}()
 }
 
 // TooLarge is the rejection of something over domain.MaxPayload.
@@ -182,7 +241,8 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	if err != nil {
 		return invocations.Row{}, err
 	}
-	if err := d.Model.Until(ctx, func() bool { return d.Model.Next(id.Slot()) >= end }); err != nil {
+	whole := func() bool { return d.Model.Next(id.Slot()) >= end && !d.Model.Partial(id.Slot()) }
+	if err := d.Model.Until(ctx, whole); err != nil {
 		return invocations.Row{}, domain.Reject(domain.CodeUnavailable, "the read model is behind the log; try again", "")
 	}
 	if row, ok := d.Model.Get(id); ok {

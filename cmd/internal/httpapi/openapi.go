@@ -93,7 +93,7 @@ var queries = map[string][][3]string{
 var answers = map[string]string{
 	"PUT /v1/functions/{name}": "Function", "GET /v1/functions/{name}": "Function", "PUT /v1/functions/{name}/policy": "Function",
 	"GET /v1/functions/{name}/policy": "Policy", "POST /v1/functions/{name}/invocations": "Accepted", "GET /v1/invocations/{id}": "Invocation",
-	"POST /v1/invocations/{id}/cancel": "Accepted",
+	"POST /v1/invocations/{id}/cancel": "Accepted", "GET /v1/nodes": "Nodes",
 }
 
 var bodies = map[string][2]any{
@@ -110,6 +110,14 @@ func schemas() object {
 		kinds = append(kinds, string(k))
 	}
 	return object{
+		"Nodes": object{"type": "object", "properties": object{
+			"node": str, "alarms": object{"type": "array", "items": str},
+			"nodes": object{"type": "array", "items": object{"type": "object", "properties": object{"node": str, "partitions": object{"type": "array", "items": num}, "open": num}}},
+			"partitions": object{"type": "array", "items": object{"type": "object", "properties": object{
+				"partition": num, "owner": str, "epoch": num, "end": num, "lag": num, "committed": num, "open": num,
+				"oldest_wait_seconds": object{"type": "number"}, "void_records": num, "log_time": str,
+			}}},
+		}},
 		"Problem": object{"type": "object", "required": []string{"type", "title", "status"}, "properties": object{
 			"type": str, "title": str, "status": num, "detail": str, "hint": str, "request_id": str,
 		}},

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -18,11 +19,18 @@ import (
 
 func testServer() *Server {
 	model, registry := invocations.New(1), functions.New()
-	return &Server{
+	return &Server{Operator: nobody{},
 		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model},
 		Registry: registry, Model: model, Ready: func() error { return nil }, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	}
 }
+
+// nobody operates the test server.
+type nobody struct{}
+
+func (nobody) Nodes(context.Context) Nodes { return Nodes{Node: "n"} }
+func (nobody) Unread() []Unread            { return nil }
+func (nobody) Metrics() http.Handler       { return http.NotFoundHandler() }
 
 // TestDocumentMatchesRouter asks the running router for every operation of the document: none may be answered by the
 // catch-all, and a path that is not in the document must be.

@@ -26,10 +26,14 @@ type Server struct {
 	Door     *door.Door
 	Registry *functions.Registry
 	Model    *invocations.Model
+	Operator Operator
 	Ready    func() error // why the node cannot serve; nil if it can
 	Version  string
 	Logger   *slog.Logger
 }
+
+// retryAfter is when a call that could not be taken may be made again, in seconds.
+const retryAfter = "1"
 
 // maxModule bounds the body of a deploy.
 const maxModule = 32 << 20
@@ -57,6 +61,9 @@ func routes() []route {
 		{"GET", "/v1/invocations/{id}/stream", "The events of an invocation as they happen (server-sent events), up to its end", (*Server).stream},
 		{"POST", "/v1/invocations/{id}/cancel", "Ask that an invocation end", (*Server).cancel},
 		{"GET", "/v1/stream", "All events as they happen (server-sent events)", (*Server).streamAll},
+		{"GET", "/v1/nodes", "Who owns which partition, and how far everything is", (*Server).nodes},
+		{"GET", "/v1/log/undecodable", "Records of the log that could not be read", (*Server).undecodable},
+		{"GET", "/metrics", "Figures for Prometheus", (*Server).metrics},
 		{"GET", "/v1/version", "What the server is", (*Server).version},
 		{"GET", "/openapi.json", "This API as an OpenAPI 3.1 document", (*Server).openapi},
 		{"GET", "/healthz", "Whether the process lives", (*Server).healthz},
@@ -137,6 +144,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		if errors.Is(err, eventstore.ErrUnknownOutcome) {
 			p.Title = "the change was written, and whether it took effect is unknown"
 		}
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)

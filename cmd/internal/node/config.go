@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deed/eventstore"
+	"deed/runtime/worker"
 )
 
 // Config of a node. The zero value of a field means its default.
@@ -32,6 +33,10 @@ type Config struct {
 	Concurrency int
 	// FunctionConcurrency is how many attempts of one function run at once on this node. Defaults to half of Concurrency.
 	FunctionConcurrency int
+	// MaxOpen is how many invocations may be open in the cluster before this node accepts no more. Defaults to 200,000.
+	MaxOpen int
+	// Upkeep is what owners do by the clock; tests make it quick.
+	Upkeep worker.Upkeep
 	// Grace is how long running attempts may go on after a stop was asked for. Defaults to 10 s.
 	Grace time.Duration
 	// Logger defaults to slog.Default().
@@ -39,6 +44,9 @@ type Config struct {
 
 	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
+
+// DefaultMaxOpen bounds what a node holds in memory: an open invocation takes about a kilobyte.
+const DefaultMaxOpen = 200_000
 
 // DefaultListen is where a node listens by default.
 const DefaultListen = "127.0.0.1:3333"
@@ -79,6 +87,12 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Concurrency < 1 || c.FunctionConcurrency < 1 {
 		return c, fmt.Errorf("--concurrency must be at least 1")
+	}
+	if c.MaxOpen == 0 {
+		c.MaxOpen = DefaultMaxOpen
+	}
+	if c.MaxOpen < 1 {
+		return c, fmt.Errorf("--max-open must be at least 1")
 	}
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second

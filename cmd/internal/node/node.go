@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"deed/cmd/internal/door"
-	"deed/domain/partition"
 	"deed/eventstore"
 	"deed/eventstore/blob"
 	"deed/eventstore/embedded"
@@ -23,6 +22,7 @@ import (
 	"deed/projections/functions"
 	"deed/projections/invocations"
 	"deed/projections/notify"
+	"deed/projections/poison"
 	"deed/projections/retry"
 	"deed/runtime/sink/object"
 	"deed/runtime/wasm"
@@ -44,11 +44,21 @@ type Node struct {
 	blobs    *blob.Store
 	lock     *os.File
 
-	tails  []*projections.Tail
-	owners []*worker.Owner
-	group  eventstore.Membership
-	slot   atomic.Uint64
-	caught atomic.Bool // the tails have reached the ends of the log as they were at the start
+	partsMu sync.RWMutex // guards the slice, which is replaced and never changed
+	parts   []*part
+	growing sync.Mutex // held while partitions are opened
+	deps    *worker.Deps
+	group   eventstore.Membership
+	poison  *poison.List
+	metrics *metrics
+	slot    atomic.Uint64
+	caught  atomic.Bool // the tails have reached the ends of the log as they were at the start
+
+	skew  atomic.Int64 // how far the clock was found ahead of the broker's, in ns; 0: not
+	skews chan time.Duration
+
+	alarmsMu sync.Mutex
+	alarms   []string
 
 	run     context.Context // of everything that lives until the node is closed
 	cancel  context.CancelCauseFunc
@@ -69,6 +79,14 @@ func (n *Node) BrokerAddr() string {
 	return n.broker.Addr()
 }
 
+// Name is what the node calls itself in its claims: host and process.
+func (n *Node) Name() string { return n.deps.Node }
+
+// Topic is the name of the topic of invocations.
+func (n *Node) Topic() string { return n.topics().Invocations() }
+
+func (n *Node) topics() eventstore.Topics { return eventstore.Topics{Namespace: n.config.Namespace} }
+
 // Listener is the bound socket of the HTTP server.
 func (n *Node) Listener() net.Listener { return n.listener }
 
@@ -80,7 +98,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 	if c, err = c.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, failed: make(chan error, 1)}
+	n := &Node{config: c, failed: make(chan error, 1), skews: make(chan time.Duration, 1)}
 	n.run, n.cancel = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -153,7 +171,7 @@ func (n *Node) openLog(topic string) (eventstore.Log, error) {
 
 // begin opens the topics, folds the registry, and starts a tail and an owner for each partition.
 func (n *Node) begin(ctx context.Context) error {
-	topics := eventstore.Topics{Namespace: n.config.Namespace}
+	topics := n.topics()
 	if err := n.cluster.EnsureTopic(ctx, topics.Invocations(), n.config.Partitions); err != nil {
 		return err
 	}
@@ -173,9 +191,10 @@ func (n *Node) begin(ctx context.Context) error {
 		return err
 	}
 	n.Registry, n.Model = functions.New(), invocations.New(doors.Partitions())
+	n.poison, n.metrics = poison.New(topics.Invocations(), n.config.Logger), newMetrics()
 	n.Door = &door.Door{
-		Log: doors, Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
-		Slots: n.nextSlot, Now: time.Now, Random: random,
+		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
+		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed,
 	}
 	if err := n.followRegistry(ctx, registry); err != nil {
 		return err
@@ -183,29 +202,26 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.Door.Form(ctx); err != nil {
 		return fmt.Errorf("name the cluster: %w", err)
 	}
+	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
-	deps := &worker.Deps{
-		Log: owners, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
-		Objects: &object.Sink{Open: n.bucket}, Funcs: n.Door,
+	n.deps = &worker.Deps{
+		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
+		Objects: &object.Sink{Open: n.bucket}, Funcs: n.Door, Place: n.group,
 		Runs: worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency), Tells: worker.NewPool(64, 16),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
-		Now: time.Now, Random: random, Logger: n.config.Logger,
+		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: n.config.Upkeep,
+		Alarm: n.alarm, Skewed: n.skewed, Point: point, Seen: n.metrics.seen,
 	}
-	for p := range doors.Partitions() {
-		relay := &relay{}
-		tail := projections.NewTail(doors, p, n.Model, relay)
-		relay.owner = worker.NewOwner(deps, p, tail)
-		n.tails, n.owners = append(n.tails, tail), append(n.owners, relay.owner)
-		n.goRead(func() error { return tail.Run(n.run) })
+	if err := n.grow(ctx); err != nil {
+		return err
 	}
-	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
-	return n.catchUp(ctx, doors)
+	if err := n.catchUp(ctx, doors); err != nil {
+		return err
+	}
+	n.readers.Go(n.watchGrowth)
+	n.metrics.watch(n)
+	return nil
 }
-
-// relay breaks the circle of tail and owner, who need one another.
-type relay struct{ owner *worker.Owner }
-
-func (r *relay) Batch(f *partition.Fold, b []eventstore.Judged) { r.owner.Batch(f, b) }
 
 // goRead runs a reader until the node is closed; its error stops the node.
 func (n *Node) goRead(run func() error) {
@@ -257,45 +273,6 @@ func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
 	}
 }
 
-// catchUp waits until the tails have folded the log up to its end as it is now, or one of them cannot go on.
-func (n *Node) catchUp(ctx context.Context, log eventstore.Log) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	defer func() { cancel(nil); <-watched }()
-	go func() {
-		defer close(watched)
-		select {
-		case err := <-n.failed:
-			n.failed <- err // whoever runs the node asks, too
-			cancel(err)
-		case <-ctx.Done():
-		}
-	}()
-	for p := range log.Partitions() {
-		_, end, err := log.Bounds(ctx, p)
-		if err != nil {
-			return err
-		}
-		if err := n.Model.Until(ctx, func() bool { return n.Model.Next(p) >= end }); err != nil {
-			return err
-		}
-	}
-	n.caught.Store(true)
-	return nil
-}
-
-// Run shares in the partitions until ctx ends, then drains: nothing is begun any more, running attempts may end within the
-// grace period, the group is left.
-func (n *Node) Run(ctx context.Context) error {
-	return n.group.Run(ctx,
-		func(p int) { n.owners[p].Assign() },
-		func(p int) {
-			grace, cancel := context.WithTimeout(n.run, n.config.Grace)
-			defer cancel()
-			n.owners[p].Revoke(grace)
-		})
-}
-
 // Ready reports why the node cannot serve; nil if it can.
 func (n *Node) Ready() error {
 	if !n.caught.Load() {
@@ -304,27 +281,18 @@ func (n *Node) Ready() error {
 	if n.run.Err() != nil {
 		return errors.New("the node is stopping")
 	}
-	for _, o := range n.owners {
-		if o.Acting() {
-			return nil
-		}
+	if err := n.clockTrouble(); err != nil {
+		return err
+	}
+	acting := false
+	n.eachPart(func(_ int, part *part) { acting = acting || part.owner.Acting() })
+	if acting {
+		return nil
 	}
 	if len(n.config.Brokers) > 0 {
 		return nil // other nodes may own all of them
 	}
 	return errors.New("no partition is owned yet")
-}
-
-// nextSlot is a partition that this node owns, in turn; any if it owns none.
-func (n *Node) nextSlot() int {
-	count := len(n.owners)
-	from := int(n.slot.Add(1) % uint64(count)) //nolint:gosec // below 4096
-	for i := range count {
-		if p := (from + i) % count; n.owners[p].Acting() {
-			return p
-		}
-	}
-	return from
 }
 
 // bucket opens the bucket of obs://name, a directory of the data directory.

@@ -1,0 +1,11 @@
+//go:build !faults
+
+package node
+
+import "time"
+
+// now is the node's clock. Builds with the tag faults can shift it.
+func (n *Node) now() time.Time { return time.Now() }
+
+// point is where builds with the tag faults can be killed.
+var point func(label string)
