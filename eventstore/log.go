@@ -37,7 +37,8 @@ type Message struct {
 // unknown (an error that is ErrUnknownOutcome). A broker gives no compare-and-swap: who may write is judged by the
 // fold of what was written (domain/partition), never here.
 type Log interface {
-	// Partitions is the number of partitions, 1 to 4096.
+	// Partitions is the number of partitions, 1 to 4096, as far as this log has heard. It may grow, never shrink. The
+	// other methods take a partition as soon as the topic has it, heard of or not.
 	Partitions() int
 
 	// Append enqueues records for one partition and returns without waiting. Records of successive calls for the same

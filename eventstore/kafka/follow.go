@@ -26,11 +26,11 @@ const (
 // that of fn, ErrClosed, and in words: an offset that is not in the log (after asking twice), a topic that is not there
 // or not allowed for 30 s, a batch that does not decode.
 func (l *Log) Follow(ctx context.Context, partition int, from int64, fn func([]eventstore.Message) error) error {
-	if err := l.check(partition); err != nil {
-		return fmt.Errorf("follow: %w", err)
-	}
 	ctx, release := l.while(ctx)
 	defer release()
+	if err := l.check(ctx, partition); err != nil {
+		return fmt.Errorf("follow: %w", err)
+	}
 	f := &fetcher{log: l, partition: int32(partition)} //nolint:gosec // below 4096
 	defer f.disconnect()
 	var t trouble

@@ -15,11 +15,12 @@ import (
 // Log is one topic. It has producers of its own, so that doors and owners do not wait for one another: each opens a Log.
 // Its methods may be called concurrently.
 type Log struct {
-	cluster    *Cluster
-	topic      string
-	partitions int
-	producers  []*producer // partition mod their number
-	readers    readers
+	cluster   *Cluster
+	topic     string
+	producers []*producer // partition mod their number
+	readers   readers
+	growth    growth
+	grown     chan struct{} // closed when the count is followed no longer
 
 	open context.Context // until Close; its cause is then ErrClosed
 	shut context.CancelCauseFunc
@@ -30,26 +31,30 @@ type Log struct {
 
 var _ eventstore.Log = (*Log)(nil)
 
-// Log opens a topic that exists. Its partition count is the one of now.
+// Log opens a topic that exists.
 func (c *Cluster) Log(topic string) (*Log, error) {
 	ps, err := c.client.Partitions(topic)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open topic %s: %w", topic, err)
 	}
-	l := &Log{cluster: c, topic: topic, partitions: len(ps)}
+	l := &Log{cluster: c, topic: topic, grown: make(chan struct{})}
+	l.growth.ask = make(chan struct{}, 1)
+	l.growth.count.Store(int64(len(ps)))
 	l.open, l.shut = context.WithCancelCause(context.Background())
 	for range min(c.config.Producers, len(ps)) {
 		p, err := newProducer(c.config, topic)
 		if err != nil {
+			close(l.grown)
 			return nil, errors.Join(fmt.Errorf("kafka: open topic %s: %w", topic, err), l.Close())
 		}
 		l.producers = append(l.producers, p)
 	}
+	go l.grow()
 	return l, nil
 }
 
-// Partitions implements eventstore.Log.
-func (l *Log) Partitions() int { return l.partitions }
+// Partitions implements eventstore.Log. A topic that grew is heard of within 5 s, or when somebody asks for a new partition.
+func (l *Log) Partitions() int { return int(l.growth.count.Load()) }
 
 // Append implements eventstore.Log. It never blocks: what the cluster does not take yet waits in memory, for
 // Config.AppendTimeout at most, so whoever appends bounds how much of it there is.
@@ -62,19 +67,20 @@ func (l *Log) Partitions() int { return l.partitions }
 //
 // The offset is -1 where a broker recognised a repetition, and for an append of no records.
 func (l *Log) Append(partition int, records []eventstore.Message, done func(offset int64, err error)) {
-	if err := l.check(partition); err != nil {
-		l.producers[0].refuse(done, fmt.Errorf("append: %w", err))
+	if l.known(partition) {
+		l.producer(partition).append(int32(partition), records, done) //nolint:gosec // below 4096
 		return
 	}
-	l.producers[partition%len(l.producers)].append(int32(partition), records, done) //nolint:gosec // below 4096
+	l.meet(partition, func(err error) {
+		if err != nil {
+			l.producers[0].refuse(done, fmt.Errorf("append: %w", err))
+			return
+		}
+		l.producer(partition).append(int32(partition), records, done) //nolint:gosec // below 4096
+	})
 }
 
-func (l *Log) check(partition int) error {
-	if partition < 0 || partition >= l.partitions {
-		return fmt.Errorf("partition %d of %s is not one of 0 to %d", partition, l.topic, l.partitions-1)
-	}
-	return nil
-}
+func (l *Log) producer(partition int) *producer { return l.producers[partition%len(l.producers)] }
 
 // while is ctx, ended also by Close.
 func (l *Log) while(ctx context.Context) (context.Context, func()) {
@@ -95,6 +101,7 @@ func (l *Log) Close() error {
 }
 
 func (l *Log) close() error {
+	l.growth.close()
 	for _, p := range l.producers {
 		p.shut()
 	}
@@ -102,6 +109,7 @@ func (l *Log) close() error {
 		p.flush()
 	}
 	l.shut(fmt.Errorf("topic %s: %w", l.topic, eventstore.ErrClosed))
+	<-l.grown
 	l.readers.close()
 	ended := time.After(closePatience)
 	for _, p := range l.producers {

@@ -79,7 +79,13 @@ func TestLog(t *testing.T) {
 	for _, producers := range []int{1, 2} {
 		t.Run(fmt.Sprint(producers), func(t *testing.T) {
 			c := connect(t, kafka.Config{Brokers: brokers(t), Producers: producers})
-			storetest.Exercise(t, func(t *testing.T) eventstore.Log { return open(t, c, newTopic(), 3) })
+			names := map[eventstore.Log]string{}
+			storetest.Exercise(t, func(t *testing.T) eventstore.Log {
+				topic := newTopic()
+				l := open(t, c, topic, 3)
+				names[l] = topic
+				return l
+			}, func(l eventstore.Log, n int) error { return c.GrowTopic(t.Context(), names[l], n) })
 		})
 	}
 }

@@ -63,11 +63,11 @@ func (r *readers) close() {
 // direct calls ask with a connection to the leader of a partition until it succeeds, ctx ends, there is no hope, or 30 s
 // are over.
 func (l *Log) direct(ctx context.Context, partition int, ask func(*fetcher) error) error {
-	if err := l.check(partition); err != nil {
-		return err
-	}
 	ctx, release := l.while(ctx)
 	defer release()
+	if err := l.check(ctx, partition); err != nil {
+		return err
+	}
 	f := l.readers.take(l, int32(partition)) //nolint:gosec // below 4096
 	var t trouble
 	for {

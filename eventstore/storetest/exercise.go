@@ -23,9 +23,11 @@ const bigRecord = 500 << 10
 // three partitions, and closes that log itself before the cleanups that open registers run; what lies under it (a
 // broker, a directory) is open's to clean up. Closing a log twice must do no harm.
 //
+// grow is called with a log that open returned, and gives its topic more partitions: so many in all.
+//
 // It asks nothing that the contract leaves free: an append's offset may be -1, a timestamp may lose what is below a
 // millisecond, a nil slice may come back empty and an empty one nil, and records of concurrent callers may mix.
-func Exercise(t *testing.T, open func(t *testing.T) eventstore.Log) {
+func Exercise(t *testing.T, open func(t *testing.T) eventstore.Log, grow func(log eventstore.Log, partitions int) error) {
 	for _, c := range []struct {
 		name string
 		test func(*fixture)
@@ -42,11 +44,17 @@ func Exercise(t *testing.T, open func(t *testing.T) eventstore.Log) {
 		{"Bytes", exactBytes},
 		{"BigRecords", bigRecords},
 		{"CloseFlushes", closeFlushes},
+		{"GrowingTopic", growingLog},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			t.Cleanup(cancel)
 			f := &fixture{T: t, ctx: ctx, log: open(t)}
+			f.grow = func(partitions int) {
+				if err := grow(f.log, partitions); err != nil {
+					t.Fatalf("grow to %d partitions: %v", partitions, err)
+				}
+			}
 			t.Cleanup(func() { _ = f.log.Close() })
 			if n := f.log.Partitions(); n < 3 || n > 4096 {
 				t.Fatalf("%d partitions, want 3 to 4096", n)
@@ -62,6 +70,8 @@ type fixture struct {
 	*testing.T
 	ctx context.Context
 	log eventstore.Log
+
+	grow func(partitions int)
 
 	mu      sync.Mutex
 	appends []*call

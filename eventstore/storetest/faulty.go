@@ -24,14 +24,14 @@ var ErrInjected = errors.New("injected fault")
 type Faulty struct {
 	eventstore.Log
 
-	order []sync.Mutex // by partition: held while an append gets its turn and is handed on, so that both have one order
+	order [4096]sync.Mutex // by partition: held while an append gets its turn and is handed on, so that both have one order
 
 	mu      sync.Mutex
 	faults  []fault
-	turns   [][]*turn // by partition, in the order of the appends
-	ready   []*turn   // whose done function is to be called
-	running bool      // a goroutine calls them
-	idle    sync.Cond // on mu; told when running becomes false
+	turns   map[int][]*turn // by partition, in the order of the appends
+	ready   []*turn         // whose done function is to be called
+	running bool            // a goroutine calls them
+	idle    sync.Cond       // on mu; told when running becomes false
 	closed  bool
 }
 
@@ -53,7 +53,7 @@ var _ eventstore.Log = (*Faulty)(nil)
 
 // NewFaulty wraps log. Closing it closes the log it wraps; do not close that one directly.
 func NewFaulty(log eventstore.Log) *Faulty {
-	f := &Faulty{Log: log, order: make([]sync.Mutex, log.Partitions()), turns: make([][]*turn, log.Partitions())}
+	f := &Faulty{Log: log, turns: map[int][]*turn{}}
 	f.idle.L = &f.mu
 	return f
 }

@@ -10,8 +10,13 @@ import (
 	"deed/eventstore/storetest"
 )
 
+func grow(log eventstore.Log, partitions int) error {
+	log.(*memory.Log).Grow(partitions)
+	return nil
+}
+
 func TestMemory(t *testing.T) {
-	storetest.Exercise(t, func(*testing.T) eventstore.Log { return memory.New(3) })
+	storetest.Exercise(t, func(*testing.T) eventstore.Log { return memory.New(3) }, grow)
 }
 
 func TestMemoryGroup(t *testing.T) {
@@ -23,7 +28,9 @@ func TestMemoryGroup(t *testing.T) {
 
 // TestFaultyWithoutFaults: with nothing to do it is a log like any other.
 func TestFaultyWithoutFaults(t *testing.T) {
-	storetest.Exercise(t, func(*testing.T) eventstore.Log { return storetest.NewFaulty(memory.New(3)) })
+	storetest.Exercise(t, func(*testing.T) eventstore.Log { return storetest.NewFaulty(memory.New(3)) }, func(log eventstore.Log, partitions int) error {
+		return grow(log.(*storetest.Faulty).Log, partitions)
+	})
 }
 
 func value(v string) func([]eventstore.Message) bool {

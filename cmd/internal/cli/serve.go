@@ -57,6 +57,7 @@ func (e *env) serve() *cobra.Command {
 	f.StringVar(&c.Listen, "listen", node.DefaultListen, "address to serve HTTP on; port 0 chooses a free one")
 	f.StringVar(&c.KafkaListen, "kafka-listen", "", "address to open the embedded broker on for other Kafka clients")
 	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
+	f.StringVar(&c.Blob, "blob", "", "where modules and large payloads are: file:///dir (default: the data directory; several nodes must share one)")
 	f.StringVar(&c.Namespace, "namespace", "deed", "prefix of topics and groups")
 	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")

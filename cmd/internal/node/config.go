@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -25,6 +26,9 @@ type Config struct {
 	KafkaListen string
 	// Brokers of a Kafka cluster to use instead of the embedded broker.
 	Brokers []string
+	// Blob is where modules and large payloads are: file:///dir, which every node must reach. Defaults to the node's own data
+	// directory, which is enough for one node. Objects of obs://B/P are under objects/B/P in it.
+	Blob string
 	// Namespace is the prefix of topics and groups. Defaults to "deed".
 	Namespace string
 	// Partitions of deed.invocations, if it is created now: 1 to 4096. Defaults to 4.
@@ -42,6 +46,7 @@ type Config struct {
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 
+	ownBlob bool
 	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
 
@@ -72,6 +77,10 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Namespace == "" {
 		c.Namespace = eventstore.DefaultNamespace
+	}
+	c.ownBlob = c.Blob == ""
+	if c.ownBlob {
+		c.Blob = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(c.Data, "blobs"))}).String()
 	}
 	if c.Partitions == 0 {
 		c.Partitions = 4

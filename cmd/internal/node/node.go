@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -56,6 +57,8 @@ type Node struct {
 
 	skew  atomic.Int64 // how far the clock was found ahead of the broker's, in ns; 0: not
 	skews chan time.Duration
+
+	blobTrouble atomic.Pointer[error] // why the blob store cannot be used
 
 	alarmsMu sync.Mutex
 	alarms   []string
@@ -150,8 +153,11 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Log: c.Logger}); err != nil {
 		return err
 	}
-	if n.blobs, err = blob.OpenDir(filepath.Join(c.Data, "blobs")); err != nil {
+	if n.blobs, err = blob.Open(ctx, c.Blob); err != nil {
 		return err
+	}
+	if c.ownBlob && len(c.Brokers) > 0 {
+		c.Logger.Warn("modules and large payloads are in this node's own directory: other nodes cannot run what is deployed here; --blob names a store that all reach")
 	}
 	n.host, err = wasm.Open(ctx, wasm.Config{CacheDir: filepath.Join(c.Data, "compiled")})
 	return err
@@ -202,6 +208,10 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.Door.Form(ctx); err != nil {
 		return fmt.Errorf("name the cluster: %w", err)
 	}
+	if err := n.blobs.Belong(ctx, n.Registry.Cluster().String()); err != nil {
+		return fmt.Errorf("blob store %s: %w", n.config.Blob, err)
+	}
+	n.readers.Go(n.watchBlobs)
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
@@ -284,6 +294,9 @@ func (n *Node) Ready() error {
 	if err := n.clockTrouble(); err != nil {
 		return err
 	}
+	if err := n.blobTrouble.Load(); err != nil {
+		return *err
+	}
 	acting := false
 	n.eachPart(func(_ int, part *part) { acting = acting || part.owner.Acting() })
 	if acting {
@@ -300,7 +313,7 @@ func (n *Node) bucket(name string) (object.Bucket, error) {
 	if b, ok := n.buckets.Load(name); ok {
 		return b.(*blob.Bucket), nil //nolint:forcetypeassert // nothing else is stored
 	}
-	b, err := blob.OpenBucket(filepath.Join(n.config.Data, "objects", name))
+	b, err := blob.OpenBucket(filepath.Join(n.objectsDir(), name))
 	if err != nil {
 		return nil, err
 	}
@@ -309,6 +322,18 @@ func (n *Node) bucket(name string) (object.Bucket, error) {
 		b = other.(*blob.Bucket) //nolint:forcetypeassert // as above
 	}
 	return b, nil
+}
+
+// objectsDir is where the buckets are.
+func (n *Node) objectsDir() string {
+	if n.config.ownBlob {
+		return filepath.Join(n.config.Data, "objects")
+	}
+	u, err := url.Parse(n.config.Blob)
+	if err != nil {
+		return filepath.Join(n.config.Data, "objects") // cannot be: the store was opened
+	}
+	return filepath.Join(filepath.FromSlash(u.Path), "objects")
 }
 
 // Close stops what Open started, in the order in which nobody writes into what is closed. Run must have returned.
