@@ -29,12 +29,16 @@ type Config struct {
 	// dead partition leader alone would make outcomes unknown: its followers' partitions are silent for 10–12 s by the
 	// brokers' defaults. Defaults to 30 s.
 	AppendTimeout time.Duration
+	// Session is how long a member of a group may be silent before its partitions are given to others; at least 1 s, and at
+	// least what the brokers allow (6 s by their defaults). Defaults to 10 s.
+	Session time.Duration
 	// Log is told of retries. Defaults to slog.Default().
 	Log *slog.Logger
 }
 
 const (
 	defaultAppendTimeout = 30 * time.Second
+	defaultSession       = 10 * time.Second
 	dialTimeout          = 5 * time.Second
 	retryBackoff         = 50 * time.Millisecond
 )
@@ -95,6 +99,9 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 		c.AppendTimeout = defaultAppendTimeout
 	}
 	c.Producers, c.Replication = max(c.Producers, 1), max(c.Replication, 1)
+	if c.Session <= 0 {
+		c.Session = defaultSession
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

@@ -25,14 +25,13 @@ type membership struct {
 }
 
 // Membership is a place in a group that shares the partitions of a topic, cooperatively: a member that keeps a partition
-// in a rebalance is not disturbed. A member that died keeps its partitions for 10 s; one that leaves gives them up at
+// in a rebalance is not disturbed. A member that died keeps its partitions for Config.Session; one that leaves gives them up at
 // once. Revoked may block for 30 s, then the group goes on without the member.
 func (c *Cluster) Membership(group, topic string) eventstore.Membership {
 	return &membership{cluster: c, group: group, topic: topic, held: map[int]bool{}}
 }
 
 const (
-	sessionTimeout   = 10 * time.Second
 	heartbeat        = time.Second
 	rebalanceTimeout = 30 * time.Second
 	rejoinBackoff    = 100 * time.Millisecond
@@ -50,8 +49,8 @@ func (m *membership) config(d *dialer) *sarama.Config {
 	// to judge: a claim that fails for it would end the session, again and again, and the owner would never hear of it.
 	s.Consumer.Group.ResetInvalidOffsets = true
 	s.Metadata.Full, s.Metadata.RefreshFrequency = false, growthNoticed
-	s.Consumer.Group.Session.Timeout = sessionTimeout
-	s.Consumer.Group.Heartbeat.Interval = heartbeat
+	s.Consumer.Group.Session.Timeout = m.cluster.config.Session
+	s.Consumer.Group.Heartbeat.Interval = min(heartbeat, m.cluster.config.Session/4)
 	s.Consumer.Group.Rebalance.Retry.Backoff = rejoinBackoff
 	s.Consumer.Group.Rebalance.Timeout = rebalanceTimeout
 	s.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
@@ -59,7 +58,7 @@ func (m *membership) config(d *dialer) *sarama.Config {
 }
 
 // Run implements eventstore.Membership. Trouble with the cluster is logged and tried again; the error is one of leaving,
-// which the group then notices by itself, 10 s later.
+// which the group then notices by itself, Config.Session later.
 func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error {
 	// A client of its own: leaving must not wait for, nor be waited for by, anybody's long poll.
 	d := newDialer()

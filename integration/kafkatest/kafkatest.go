@@ -25,7 +25,9 @@ import (
 var pom []byte
 
 // Version is Kafka's, from pom.xml.
-func Version() string { return string(regexp.MustCompile(`<kafka.version>(.*)</kafka.version>`).FindSubmatch(pom)[1]) }
+func Version() string {
+	return string(regexp.MustCompile(`<kafka.version>(.*)</kafka.version>`).FindSubmatch(pom)[1])
+}
 
 // Missing says what this machine lacks to run Kafka; "" if nothing.
 func Missing() string {

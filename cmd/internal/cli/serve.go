@@ -62,6 +62,7 @@ func (e *env) serve() *cobra.Command {
 	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
 	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
+	f.DurationVar(&c.Session, "session-timeout", 10*time.Second, "silence after which this node's partitions are given to others")
 	f.IntVar(&c.MaxOpen, "max-open", node.DefaultMaxOpen, "invocations that may be open before no more are accepted (503)")
 	f.DurationVar(&c.Grace, "grace", 10*time.Second, "how long running attempts may go on after SIGTERM")
 	f.BoolVar(&verbose, "verbose", false, "log what the node does")

@@ -37,6 +37,8 @@ type Config struct {
 	Concurrency int
 	// FunctionConcurrency is how many attempts of one function run at once on this node. Defaults to half of Concurrency.
 	FunctionConcurrency int
+	// Session is how long this node may be silent before its partitions are given to others. Defaults to 10 s.
+	Session time.Duration
 	// MaxOpen is how many invocations may be open in the cluster before this node accepts no more. Defaults to 200,000.
 	MaxOpen int
 	// Upkeep is what owners do by the clock; tests make it quick.
@@ -96,6 +98,12 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Concurrency < 1 || c.FunctionConcurrency < 1 {
 		return c, fmt.Errorf("--concurrency must be at least 1")
+	}
+	if c.Session == 0 {
+		c.Session = 10 * time.Second
+	}
+	if c.Session < time.Second || c.Session > 5*time.Minute {
+		return c, fmt.Errorf("--session-timeout %s is out of range: allowed are 1s to 5m", c.Session)
 	}
 	if c.MaxOpen == 0 {
 		c.MaxOpen = DefaultMaxOpen

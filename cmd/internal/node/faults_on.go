@@ -3,6 +3,8 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -10,11 +12,15 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"deed/runtime/worker"
 )
 
 // This file is only in builds that the fault tests make. DEED_CLOCK_FILE names a file that holds a duration, by which the
 // node's clock is ahead; it is read again every 100 ms. DEED_KILL_AT is LABEL or LABEL:N: the process kills itself with
-// SIGKILL when it comes to that point for the Nth time.
+// SIGKILL when it comes to that point for the Nth time. DEED_UPKEEP is how often an owner renews and after which age it
+// restates, like 1s,3s. DEED_SINK is fail:N, hang:N or after:N: the first N deliveries fail, hang until they are given up,
+// or fail after they were made.
 
 var clockAhead = sync.OnceValue(func() *atomic.Int64 {
 	var ahead atomic.Int64
@@ -60,4 +66,49 @@ func killer(at string) func(string) {
 			select {} // nothing more happens here
 		}
 	}
+}
+
+func upkeep(u worker.Upkeep) worker.Upkeep {
+	renew, carry, ok := strings.Cut(os.Getenv("DEED_UPKEEP"), ",")
+	if !ok {
+		return u
+	}
+	u.Tick = 100 * time.Millisecond
+	u.Renew, _ = time.ParseDuration(renew)
+	u.CarryAfter, _ = time.ParseDuration(carry)
+	return u
+}
+
+func faulty(s worker.Sink) worker.Sink {
+	how, n, ok := strings.Cut(os.Getenv("DEED_SINK"), ":")
+	if !ok {
+		return s
+	}
+	times, _ := strconv.ParseInt(n, 10, 64)
+	return &faultySink{s, how, times, new(atomic.Int64)}
+}
+
+type faultySink struct {
+	worker.Sink
+	how   string
+	times int64
+	calls *atomic.Int64
+}
+
+var errPlanted = errors.New("planted")
+
+func (s *faultySink) Deliver(ctx context.Context, n worker.Notification) (string, error) {
+	if s.calls.Add(1) > s.times {
+		return s.Sink.Deliver(ctx, n)
+	}
+	switch s.how {
+	case "hang":
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	case "after":
+		if _, err := s.Sink.Deliver(ctx, n); err != nil {
+			return "", err
+		}
+	}
+	return "", errPlanted
 }

@@ -150,7 +150,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		}
 		brokers, producers = []string{n.broker.Addr()}, c.Partitions
 	}
-	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Log: c.Logger}); err != nil {
+	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Session: c.Session, Log: c.Logger}); err != nil {
 		return err
 	}
 	if n.blobs, err = blob.Open(ctx, c.Blob); err != nil {
@@ -216,10 +216,10 @@ func (n *Node) begin(ctx context.Context) error {
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
 		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
-		Objects: &object.Sink{Open: n.bucket}, Funcs: n.Door, Place: n.group,
+		Objects: faulty(&object.Sink{Open: n.bucket}), Funcs: n.Door, Place: n.group,
 		Runs: worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency), Tells: worker.NewPool(64, 16),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
-		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: n.config.Upkeep,
+		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
 		Alarm: n.alarm, Skewed: n.skewed, Point: point, Seen: n.metrics.seen,
 	}
 	if err := n.grow(ctx); err != nil {

@@ -70,6 +70,11 @@ func Trap() []byte { return Command(1, Op(0x00)) }
 // Exit exits with that code.
 func Exit(code uint32) []byte { return Command(1, Const(int32(code)), Call(ProcExit)) }
 
+// Flaky fails every other attempt, as its randomness has it.
+func Flaky() []byte {
+	return Command(1, Const(16), Const(4), Call(RandomGet), Drop(), Load(16), Const(1), Op(0x71), Call(ProcExit))
+}
+
 // Grow grows its memory page by page until that is refused, and traps.
 func Grow() []byte {
 	return Command(1, Loop(Const(1), Op(0x40, 0), Const(-1), Op(0x46), Op(0x0d, 1), Op(0x0c, 0)), Op(0x00))
