@@ -134,9 +134,30 @@ func judge(t *testing.T, r *report, accepted map[string]string, data string, kil
 			t.Errorf("%s: %d owed, %d settled", id, i.owed, i.settled)
 		}
 	}
+	objectsOf(t, r, filepath.Join(data, "objects/results"))
+	attempts, lost := 0, 0
+	for _, i := range r.inv {
+		attempts += i.started
+		lost += i.lost
+	}
+	for epoch := uint64(2); epoch <= uint64(kills)+1; epoch++ {
+		t.Logf("open when epoch %d began: %d", epoch, r.openAt[epoch])
+		if r.openAt[epoch] < 50 {
+			t.Errorf("only %d requests were open at kill %d: the test shows too little", r.openAt[epoch], epoch-1)
+		}
+	}
+	t.Logf("%d invocations, %d attempts, %d lost, %d void records, types %v", len(r.inv), attempts, lost, r.void, r.types)
+	if r.undecoded > 0 {
+		t.Errorf("%d records cannot be decoded", r.undecoded)
+	}
+}
+
+// objectsOf holds the objects of a bucket against the log: one for each outcome that has a target, and each in its place.
+func objectsOf(t testing.TB, r *report, bucket string) {
+	t.Helper()
 	objects := map[string]int{}
 	// A kill can leave a temporary file of the object store behind; it is not an object.
-	files, err := filepath.Glob(filepath.Join(data, "objects/results/*/default/default/*/*/*/*/*.json"))
+	files, err := filepath.Glob(filepath.Join(bucket, "*/default/default/*/*/*/*/*.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,22 +176,9 @@ func judge(t *testing.T, r *report, accepted map[string]string, data string, kil
 		}
 		objects[rec.RequestContext.RequestID]++
 	}
-	attempts, lost := 0, 0
 	for id, i := range r.inv {
 		if want := min(1, len(i.target())); objects[id] != want {
 			t.Errorf("%s (%s): %d objects, want %d", id, i.terminal, objects[id], want)
 		}
-		attempts += i.started
-		lost += i.lost
-	}
-	for epoch := uint64(2); epoch <= uint64(kills)+1; epoch++ {
-		t.Logf("open when epoch %d began: %d", epoch, r.openAt[epoch])
-		if r.openAt[epoch] < 50 {
-			t.Errorf("only %d requests were open at kill %d: the test shows too little", r.openAt[epoch], epoch-1)
-		}
-	}
-	t.Logf("%d invocations, %d attempts, %d lost, %d void records, %d objects, types %v", len(r.inv), attempts, lost, r.void, len(files), r.types)
-	if r.undecoded > 0 {
-		t.Errorf("%d records cannot be decoded", r.undecoded)
 	}
 }

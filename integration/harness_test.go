@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -48,7 +49,9 @@ func built(t testing.TB) string {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
 	code := m.Run()
+	stopKafkas()
 	if dir, err := buildOnce(); err == nil {
 		_ = os.RemoveAll(dir)
 	}
@@ -62,6 +65,7 @@ type process struct {
 	addr   string
 	broker string
 	done   chan error
+	words  *words // what it says on stderr; nil if that goes to ours
 }
 
 func freePort(t testing.TB) string {

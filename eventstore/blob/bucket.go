@@ -30,10 +30,11 @@ const dirMode = 0o700
 // methods may be called concurrently. One process writes to a directory at a time: between processes the check for
 // absence and the write are two steps.
 type Bucket struct {
-	dir    string // absolute
-	bucket *blob.Bucket
-	seed   maphash.Seed
-	writes [64]sync.Mutex // by key: fileblob looks for the file and renames in two steps, its lock is the writer's own
+	dir     string // absolute
+	bucket  *blob.Bucket
+	seed    maphash.Seed
+	durable sync.Map       // directories whose names are durable
+	writes  [64]sync.Mutex // by key: fileblob looks for the file and renames in two steps, its lock is the writer's own
 }
 
 // OpenBucket opens the directory. It makes it, and those above it, if they are missing, durably: their names are fsynced
@@ -93,10 +94,32 @@ func (b *Bucket) WriteIfAbsent(ctx context.Context, key string, data []byte) (cr
 	case gcerrors.Code(err) != gcerrors.FailedPrecondition:
 		return false, fmt.Errorf("write %s: %w", key, err)
 	}
-	if err := syncUp(b.Path(key), b.dir); err != nil {
+	if err := b.settle(b.Path(key)); err != nil {
 		return created, fmt.Errorf("write %s: %w", key, err)
 	}
 	return created, nil
+}
+
+// settle makes the file durable, and its name, and the names of the directories above it. A directory's own name is made so
+// once in the life of the bucket, for nobody renames it.
+func (b *Bucket) settle(path string) error {
+	if err := syncPath(path); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if err := syncPath(dir); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+		if _, known := b.durable.Load(dir); known || dir == b.dir || dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	for dir := filepath.Dir(path); dir != b.dir && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, known := b.durable.LoadOrStore(dir, struct{}{}); known {
+			break
+		}
+	}
+	return nil
 }
 
 // write fsyncs the temporary file before it gets its name: a crash leaves the whole object or none, never a torn one that
