@@ -51,7 +51,8 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				case <-over:
 					return
 				default:
-					s.fire(ctx, 40, 4, "echo", "flaky", "broken")
+					s.fire(ctx, 10, 2, "echo", "flaky", "broken")
+					await(ctx, 10*time.Millisecond)
 				}
 				if ctx.Err() != nil {
 					return
@@ -86,26 +87,18 @@ func TestKillsAndJoins(t *testing.T) {
 		if s.cluster != nil {
 			first = 0
 		}
-		for alive := true; alive; {
-			select {
-			case <-done:
-				alive = false
-			case <-ctx.Done():
-				alive = false
-			case <-time.After(time.Duration(500+s.chance.IntN(2000)) * time.Millisecond):
-				n := first + s.chance.IntN(3-first)
-				s.kill(n)
-				await(ctx, time.Duration(s.chance.IntN(1500))*time.Millisecond)
-				s.node(n)
+		for kill := 1; kill <= 8; kill++ {
+			for s.count() < kill**total/10+s.chance.IntN(*total/20) && ctx.Err() == nil {
+				await(ctx, 5*time.Millisecond)
 			}
+			n := first + s.chance.IntN(3-first)
+			s.kill(n)
+			await(ctx, time.Duration(s.chance.IntN(800))*time.Millisecond)
+			s.node(n)
 		}
+		<-done
 		s.settle(ctx, 0)
-		r, _ := s.judged()
-		t.Logf("%d kills", s.kills)
-		if s.kills == 0 && *total >= 2000 {
-			t.Error("nothing was killed: the test shows nothing")
-		}
-		_ = r
+		s.judged()
 	})
 }
 
