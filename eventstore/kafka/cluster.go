@@ -17,9 +17,12 @@ type Config struct {
 	Brokers  []string // host:port of some brokers; at least one
 	ClientID string   // shown in the brokers' logs; defaults to "deed"
 
-	// Linger is how long the producer waits for more records before it sends: 0 on the embedded broker or at low rates,
-	// 1–2 ms under load with replication (2.1–2.6 times better there). Defaults to 0.
+	// Linger is for how long the producer may wait for more records before it sends, when waiting pays: see linger.
+	// Negative: never. Defaults to 2 ms.
 	Linger time.Duration
+	// QueueBytes is how much a producer holds of what is unanswered; an append beyond it is refused with ErrFull. One
+	// append is always taken, however large. Defaults to 256 MiB.
+	QueueBytes int
 	// Producers is how many producers a log opens, partition mod Producers. More than one helps only the embedded broker,
 	// which serves one request of a connection at a time. Defaults to 1; a log has no more of them than partitions.
 	Producers int
@@ -35,6 +38,8 @@ type Config struct {
 
 const (
 	defaultAppendTimeout = 30 * time.Second
+	defaultLinger        = 2 * time.Millisecond
+	defaultQueueBytes    = 256 << 20
 	dialTimeout          = 5 * time.Second
 	retryBackoff         = 50 * time.Millisecond
 )
@@ -70,7 +75,6 @@ func (c Config) producer(d *dialer, backoff func(retries, most int) time.Duratio
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true
 	s.Producer.MaxMessageBytes = MaxRecord
-	s.Producer.Flush.Frequency = c.Linger
 	s.Producer.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1
 	s.Producer.Retry.Backoff, s.Producer.Retry.BackoffFunc = retryBackoff, backoff
 	return s
@@ -93,6 +97,12 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 	}
 	if c.AppendTimeout <= 0 {
 		c.AppendTimeout = defaultAppendTimeout
+	}
+	if c.Linger == 0 {
+		c.Linger = defaultLinger
+	}
+	if c.QueueBytes <= 0 {
+		c.QueueBytes = defaultQueueBytes
 	}
 	c.Producers, c.Replication = max(c.Producers, 1), max(c.Replication, 1)
 	if c.Log == nil {
