@@ -20,9 +20,9 @@ type SubscriberConfig struct {
 	// Window is how many messages of a partition may be with handlers at a time, 1 or more; with 1 the order is that of
 	// the partition. Defaults to 64.
 	Window int
-	// Span is how many records of a partition may be between the position and the last one that was fetched: so many, or
-	// one response of the broker (4 MiB) more, are kept in memory, and so many at most are delivered again after a crash.
-	// At least Window. Defaults to 16 times Window, and at least 1,024.
+	// Span is how many records of a partition may be between the position and the last one that was fetched: so many at
+	// most are delivered again after a crash. At least Window. It is also bounded by 16 MiB of keys and values, and not to
+	// less than one record. Defaults to 64 times Window, and at least 8,192.
 	Span int
 	// NackDelay is how long a message that was refused waits before it is delivered again. Defaults to 100 ms.
 	NackDelay time.Duration
@@ -36,7 +36,8 @@ type SubscriberConfig struct {
 
 const (
 	defaultWindow       = 64
-	leastSpan           = 1024
+	leastSpan           = 8192
+	spanBytes           = 16 << 20 // of keys and values
 	defaultNackDelay    = 100 * time.Millisecond
 	defaultDrainTimeout = 10 * time.Second
 	mostDrainTimeout    = rebalanceTimeout - 5*time.Second
@@ -48,7 +49,7 @@ func (c SubscriberConfig) check() (SubscriberConfig, error) {
 		c.Window = defaultWindow
 	}
 	if c.Span == 0 {
-		c.Span = max(16*c.Window, leastSpan)
+		c.Span = max(64*c.Window, leastSpan)
 	}
 	if c.NackDelay == 0 {
 		c.NackDelay = defaultNackDelay

@@ -23,6 +23,7 @@ type window struct {
 
 	mu       sync.Mutex       // guards the rest
 	span     []*item          // in the order of offsets
+	bytes    int              // of keys and values in it
 	ready    []*item          // in the order in which they became ready
 	last     map[string]*item // by key: the last one that was fetched and has not ended
 	work     sync.Cond        // told of items that are ready, and of changes of state
@@ -43,6 +44,10 @@ type item struct {
 	next   *item // the one with the same key that waits for this one
 	ended  bool  // acknowledged
 }
+
+func (i *item) size() int { return len(i.record.Key) + len(i.record.Value) }
+
+func (w *window) full() bool { return len(w.span) >= w.config.Span || w.bytes >= spanBytes }
 
 func newWindow(s *subscription, partition int) *window {
 	w := &window{subscription: s, partition: partition, fetched: make(chan struct{}), last: map[string]*item{}, begun: -1, mark: -1, written: -1}
@@ -65,7 +70,7 @@ func newWindow(s *subscription, partition int) *window {
 func (w *window) take(r eventstore.Message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.span) >= w.config.Span && w.fetching.Err() == nil {
+	for w.full() && w.fetching.Err() == nil {
 		w.room.Wait()
 	}
 	if w.fetching.Err() != nil || w.over {
@@ -73,6 +78,7 @@ func (w *window) take(r eventstore.Message) bool {
 	}
 	i := &item{record: r}
 	w.span = append(w.span, i)
+	w.bytes += i.size()
 	if r.Key == nil { // no key is not a key
 		w.hand(i)
 		return true
@@ -145,6 +151,7 @@ func (w *window) done(i *item) {
 	n := 0
 	for n < len(w.span) && w.span[n].ended {
 		w.mark = w.span[n].record.Offset + 1
+		w.bytes -= w.span[n].size()
 		w.span[n] = nil
 		n++
 	}

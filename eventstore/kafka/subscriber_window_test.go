@@ -425,7 +425,7 @@ func TestSubscriberConfig(t *testing.T) {
 			t.Errorf("%+v was taken", c)
 		}
 	}
-	if c, err := (SubscriberConfig{Group: "g", Window: 1000}).check(); err != nil || c.Span != 16000 || c.DrainTimeout != 10*time.Second {
+	if c, err := (SubscriberConfig{Group: "g", Window: 1000}).check(); err != nil || c.Span != 64000 || c.DrainTimeout != 10*time.Second {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, ok := RecordOf(context.Background()); ok {
