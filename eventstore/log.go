@@ -16,6 +16,10 @@ var ErrClosed = errors.New("log closed")
 // ErrNotMember is returned by a membership that does not have the partition, or has it no longer.
 var ErrNotMember = errors.New("not a member of the group that has this partition")
 
+// ErrFull is returned for an append that was refused because too much is unanswered already. It certainly does not stand
+// in the log.
+var ErrFull = errors.New("too many bytes are unanswered")
+
 // Header is one header of a record. The order of headers is kept.
 type Header struct{ Key, Value string }
 

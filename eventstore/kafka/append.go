@@ -16,7 +16,11 @@ type record struct {
 	sarama.ProducerMessage
 	call       *call
 	key, value text
+	size       int // in bytes, of what is held for it
 }
+
+// recordOverhead is about what a record holds beside its bytes.
+const recordOverhead = 512
 
 // text is bytes as Sarama wants them, without an allocation.
 type text []byte
@@ -31,23 +35,28 @@ type lane struct {
 	again int64 // how many acknowledgements without an offset came in a row
 }
 
-// call is one Append. All but over is touched by collect only, once it is in its lane.
+// call is one Append. All but over and sent is touched by collect only, once it is in its lane.
 type call struct {
 	done     func(int64, error)
 	deadline time.Time
-	left     int   // records without an answer
-	landed   bool  // some record was acknowledged
-	first    int64 // offset of the first record
+	sent     time.Time // when it was handed to Sarama, if the linger wants to know; set by feed, before that
+	left     int       // records without an answer
+	landed   bool      // some record was acknowledged
+	first    int64     // offset of the first record
 	err      error
 	over     atomic.Bool // answered: records still in the queue need not be sent
 }
 
 func (p *producer) append(partition int32, records []eventstore.Message, done func(int64, error)) {
 	c := &call{done: done, deadline: time.Now().Add(p.timeout), left: len(records), first: -1}
-	out, err := p.records(partition, records, c)
+	out, size, err := p.records(partition, records, c)
 	p.mu.Lock()
-	if err == nil && p.closed {
+	switch held := p.bytes.Load(); {
+	case err != nil:
+	case p.closed:
 		err = eventstore.ErrClosed
+	case held > 0 && held+int64(size) > p.most:
+		err = fmt.Errorf("%w: %d, and %d more would be above %d", eventstore.ErrFull, held, size, p.most)
 	}
 	if err != nil || len(records) == 0 {
 		if err != nil {
@@ -65,6 +74,9 @@ func (p *producer) append(partition int32, records []eventstore.Message, done fu
 	}
 	l.calls = append(l.calls, c)
 	p.calls++
+	p.waiting++
+	p.queued += size
+	p.bytes.Add(int64(size))
 	for i := range out {
 		p.queue = append(p.queue, &out[i])
 	}
@@ -80,8 +92,9 @@ func (p *producer) refuse(done func(int64, error), err error) {
 	go p.answer(&call{done: done}, -1, err)
 }
 
-// records puts messages into Sarama's form; headers of a call share two pieces of memory.
-func (p *producer) records(partition int32, in []eventstore.Message, c *call) ([]record, error) {
+// records puts messages into Sarama's form, and says how many bytes they hold; headers of a call share two pieces of
+// memory.
+func (p *producer) records(partition int32, in []eventstore.Message, c *call) (out []record, held int, err error) {
 	headers, size := 0, 0
 	for i := range in {
 		headers += len(in[i].Headers)
@@ -94,7 +107,7 @@ func (p *producer) records(partition int32, in []eventstore.Message, c *call) ([
 		room = append(room, s...)
 		return room[len(room)-len(s) : len(room) : len(room)]
 	}
-	out := make([]record, len(in))
+	out = make([]record, len(in))
 	for i := range in {
 		m, r := &in[i], &out[i]
 		from := len(heads)
@@ -113,18 +126,22 @@ func (p *producer) records(partition int32, in []eventstore.Message, c *call) ([
 		if m.Value != nil {
 			r.Value = &r.value
 		}
-		if size := r.ByteSize(2); size > MaxRecord {
-			return nil, fmt.Errorf("a record of %d bytes, at most %d", size, MaxRecord)
+		bytes := r.ByteSize(2)
+		if bytes > MaxRecord {
+			return nil, 0, fmt.Errorf("a record of %d bytes, at most %d", bytes, MaxRecord)
 		}
 		if !m.Time.IsZero() && m.Time.Before(time.Unix(0, 0)) {
-			return nil, fmt.Errorf("a record of the time %s, before 1970", m.Time) // Sarama would fail others with it
+			return nil, 0, fmt.Errorf("a record of the time %s, before 1970", m.Time) // Sarama would fail others with it
 		}
+		r.size = bytes + recordOverhead
+		held += r.size
 	}
-	return out, nil
+	return out, held, nil
 }
 
 func (p *producer) landed(r *record) {
 	c := r.call
+	p.bytes.Add(-int64(r.size))
 	p.mu.Lock()
 	l := p.lanes[r.Partition]
 	offset := l.offset(r.Offset)
@@ -134,6 +151,7 @@ func (p *producer) landed(r *record) {
 	}
 	if c.left--; !c.landed {
 		c.first, c.landed = offset, true // Sarama answers in order
+		p.linger.answered(c.sent)
 	}
 	if c.left == 0 && c.err != nil {
 		p.mu.Unlock()
@@ -176,6 +194,7 @@ func (l *lane) pop() *call {
 
 func (p *producer) failed(r *record, err error) {
 	c := r.call
+	p.bytes.Add(-int64(r.size))
 	if c.over.Load() {
 		return
 	}

@@ -189,3 +189,46 @@ func TestAppendFromDone(t *testing.T) {
 		}
 	}
 }
+
+// TestFull: what is unanswered is bounded. What is refused certainly does not stand in the log, and when there is room
+// again appends are taken again.
+func TestFull(t *testing.T) {
+	b := fake(t, "t")
+	l := open(t, connect(t, kafka.Config{Brokers: b.ListenAddrs(), QueueBytes: 100 << 10}), "t", 1)
+	answers := make(chan answer, 100)
+	one := func(size int) {
+		l.Append(0, []eventstore.Message{{Value: make([]byte, size)}}, func(o int64, err error) { answers <- answer{o, err} })
+	}
+	one(200 << 10)
+	if a := <-answers; a.err != nil {
+		t.Fatalf("a large one alone: %v", a.err)
+	}
+	held, free := make(chan struct{}, 100), make(chan struct{})
+	b.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // the broker's signature
+		held <- struct{}{}
+		<-free
+		return nil, nil, false
+	})
+	one(10 << 10)
+	<-held
+	for range 99 {
+		one(10 << 10)
+	}
+	refused := 0
+	for range 100 - 9 {
+		if a := <-answers; !errors.Is(a.err, eventstore.ErrFull) || unknown(a.err) || a.offset != -1 {
+			t.Fatalf("%+v, want ErrFull", a)
+		}
+		refused++
+	}
+	close(free)
+	for range 9 {
+		if a := <-answers; a.err != nil {
+			t.Errorf("what was taken: %v", a.err)
+		}
+	}
+	one(90 << 10)
+	if a := <-answers; a.err != nil || a.offset != 10 {
+		t.Errorf("after that: %+v, want offset 10", a)
+	}
+}

@@ -17,14 +17,21 @@ type Config struct {
 	Brokers  []string // host:port of some brokers; at least one
 	ClientID string   // shown in the brokers' logs; defaults to "deed"
 
-	// Linger is how long the producer waits for more records before it sends: 0 on the embedded broker or at low rates,
-	// 1–2 ms under load with replication (2.1–2.6 times better there). Defaults to 0.
+	// Linger is for how long the producer may wait for more records before it sends, when waiting pays: see linger.
+	// Negative: never. Defaults to 2 ms.
 	Linger time.Duration
+	// QueueBytes is how much a producer holds of what is unanswered; an append beyond it is refused with ErrFull. One
+	// append is always taken, however large. Defaults to 256 MiB.
+	QueueBytes int
 	// Producers is how many producers a log opens, partition mod Producers. More than one helps only the embedded broker,
 	// which serves one request of a connection at a time. Defaults to 1; a log has no more of them than partitions.
 	Producers int
-	// Replication of the topics that are created, 1 to the number of brokers. Defaults to 1.
+	// Replication of the topics that are created, 1 to the number of brokers. Defaults to 3, or the number of brokers if
+	// that is less.
 	Replication int
+	// InSync is how many replicas must have a record of a topic that is created before it is acknowledged, 1 to
+	// Replication. Defaults to a majority.
+	InSync int
 	// AppendTimeout is how long an append may stay unanswered before its outcome is reported as unknown. Below 15 s a
 	// dead partition leader alone would make outcomes unknown: its followers' partitions are silent for 10–12 s by the
 	// brokers' defaults. Defaults to 30 s.
@@ -39,6 +46,8 @@ type Config struct {
 const (
 	defaultAppendTimeout = 30 * time.Second
 	defaultSession       = 10 * time.Second
+	defaultLinger        = 2 * time.Millisecond
+	defaultQueueBytes    = 256 << 20
 	dialTimeout          = 5 * time.Second
 	retryBackoff         = 50 * time.Millisecond
 )
@@ -74,7 +83,6 @@ func (c Config) producer(d *dialer, backoff func(retries, most int) time.Duratio
 	s.Producer.Return.Successes = true
 	s.Producer.Return.Errors = true
 	s.Producer.MaxMessageBytes = MaxRecord
-	s.Producer.Flush.Frequency = c.Linger
 	s.Producer.Retry.Max = int(c.AppendTimeout/retryBackoff) + 1
 	s.Producer.Retry.Backoff, s.Producer.Retry.BackoffFunc = retryBackoff, backoff
 	return s
@@ -98,7 +106,13 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if c.AppendTimeout <= 0 {
 		c.AppendTimeout = defaultAppendTimeout
 	}
-	c.Producers, c.Replication = max(c.Producers, 1), max(c.Replication, 1)
+	if c.Linger == 0 {
+		c.Linger = defaultLinger
+	}
+	if c.QueueBytes <= 0 {
+		c.QueueBytes = defaultQueueBytes
+	}
+	c.Producers = max(c.Producers, 1)
 	if c.Session <= 0 {
 		c.Session = defaultSession
 	}

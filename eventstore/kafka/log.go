@@ -33,6 +33,11 @@ var _ eventstore.Log = (*Log)(nil)
 
 // Log opens a topic that exists.
 func (c *Cluster) Log(topic string) (*Log, error) {
+	return c.openLog(topic, c.config.Producers)
+}
+
+// openLog opens a topic with so many producers, or fewer if it has fewer partitions; with none it must not be appended to.
+func (c *Cluster) openLog(topic string, producers int) (*Log, error) {
 	ps, err := c.client.Partitions(topic)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: open topic %s: %w", topic, err)
@@ -41,7 +46,7 @@ func (c *Cluster) Log(topic string) (*Log, error) {
 	l.growth.ask = make(chan struct{}, 1)
 	l.growth.count.Store(int64(len(ps)))
 	l.open, l.shut = context.WithCancelCause(context.Background())
-	for range min(c.config.Producers, len(ps)) {
+	for range min(producers, len(ps)) {
 		p, err := newProducer(c.config, topic)
 		if err != nil {
 			close(l.grown)

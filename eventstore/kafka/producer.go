@@ -15,6 +15,8 @@ import (
 type producer struct {
 	topic   string
 	timeout time.Duration
+	most    int64        // bytes that may be held
+	bytes   atomic.Int64 // bytes that are held: in the queue, and by Sarama, answered or not
 	dial    *dialer
 	client  sarama.Client
 	async   sarama.AsyncProducer
@@ -22,18 +24,22 @@ type producer struct {
 	drained chan struct{} // closed when collect has ended
 	ending  atomic.Bool   // Sarama need not be patient any more
 
-	mu     sync.Mutex // guards the rest
-	queue  []*record
-	more   sync.Cond // told of records in the queue, and of shut
-	lanes  map[int32]*lane
-	calls  int       // unanswered, and done functions that have not returned
-	idle   sync.Cond // told when calls becomes 0
-	closed bool
+	mu      sync.Mutex // guards the rest
+	queue   []*record
+	more    sync.Cond // told of records in the queue, of the end of a linger, and of shut
+	lanes   map[int32]*lane
+	linger  linger
+	calls   int       // unanswered, and done functions that have not returned
+	waiting int       // calls that are still in the queue
+	queued  int       // bytes of them
+	idle    sync.Cond // told when calls becomes 0
+	closed  bool
 }
 
 func newProducer(c Config, topic string) (*producer, error) {
 	p := &producer{
-		topic: topic, timeout: c.AppendTimeout, dial: newDialer(), fed: make(chan struct{}), drained: make(chan struct{}), lanes: map[int32]*lane{},
+		topic: topic, timeout: c.AppendTimeout, most: int64(c.QueueBytes), dial: newDialer(), fed: make(chan struct{}), drained: make(chan struct{}),
+		lanes: map[int32]*lane{},
 	}
 	p.more.L, p.idle.L = &p.mu, &p.mu
 	var err error
@@ -44,6 +50,7 @@ func newProducer(c Config, topic string) (*producer, error) {
 	if p.async, err = sarama.NewAsyncProducerFromClient(p.client); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
+	p.linger = newLinger(c.Linger, p.client, topic)
 	go p.feed()
 	go p.collect()
 	return p, nil
@@ -66,13 +73,20 @@ func (p *producer) feed() {
 		for len(p.queue) == 0 && (!p.closed || p.calls > 0) {
 			p.more.Wait()
 		}
-		batch, p.queue = p.queue, batch[:0]
+		now := p.await()
+		batch, p.queue, p.waiting, p.queued = p.queue, batch[:0], 0, 0
 		p.mu.Unlock()
 		if len(batch) == 0 {
 			return
 		}
+		var last *call
 		for i, r := range batch {
-			if !r.call.over.Load() {
+			if r.call != last { // its first record: nobody else looks yet
+				last, r.call.sent = r.call, now
+			}
+			if r.call.over.Load() {
+				p.bytes.Add(-int64(r.size))
+			} else {
 				p.async.Input() <- &r.ProducerMessage
 			}
 			batch[i] = nil

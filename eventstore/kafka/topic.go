@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/IBM/sarama"
 )
@@ -54,18 +55,32 @@ func (c *Cluster) createTopic(name string, partitions int) error {
 		return err
 	}
 	text := func(s string) *string { return &s }
+	replication, insync := c.replication()
 	err = admin.CreateTopic(name, &sarama.TopicDetail{
-		NumPartitions: int32(partitions), ReplicationFactor: int16(c.config.Replication), //nolint:gosec // small numbers
+		NumPartitions: int32(partitions), ReplicationFactor: int16(replication), //nolint:gosec // small numbers
 		ConfigEntries: map[string]*string{
 			"retention.ms": text("-1"), "retention.bytes": text("-1"), "cleanup.policy": text("delete"), "max.message.bytes": text("1048576"),
 			// The broker's own time of every append: nodes compare their clocks with it. (The embedded broker keeps the producers'.)
 			"message.timestamp.type": text("LogAppendTime"),
+			"min.insync.replicas":    text(strconv.Itoa(insync)), "unclean.leader.election.enable": text("false"),
 		},
 	}, false)
 	if errors.Is(err, sarama.ErrTopicAlreadyExists) {
 		return nil
 	}
 	return err
+}
+
+// replication is that of topics which are created, and how many replicas must have a record before it is acknowledged.
+func (c *Cluster) replication() (replicas, insync int) {
+	replicas, insync = c.config.Replication, c.config.InSync
+	if replicas == 0 {
+		replicas = min(3, max(1, len(c.client.Brokers())))
+	}
+	if insync == 0 {
+		insync = replicas/2 + 1
+	}
+	return replicas, insync
 }
 
 // GrowTopic gives a topic more partitions: so many in all. It does nothing if there are as many already, and it never

@@ -66,16 +66,20 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return fmt.Errorf("publish to %s: this publisher writes to %s only", topic, p.config.Topic)
 	}
 	records := map[int][]eventstore.Message{}
+	var names []string // of the metadata of the message before, in order: most often they are this one's, too
 	for _, m := range messages {
 		if _, ok := m.Metadata[headerUUID]; ok {
 			return fmt.Errorf("publish to %s: metadata %s is reserved for the UUID", topic, headerUUID)
 		}
-		headers := make([]eventstore.Header, 0, 1+len(m.Metadata))
-		headers = append(headers, eventstore.Header{Key: headerUUID, Value: m.UUID})
-		for _, k := range slices.Sorted(maps.Keys(m.Metadata)) {
-			headers = append(headers, eventstore.Header{Key: k, Value: m.Metadata[k]})
+		headers, ok := withNames(m, names)
+		if !ok {
+			names = slices.Sorted(maps.Keys(m.Metadata))
+			headers, _ = withNames(m, names)
 		}
 		at := p.config.Partition(m)
+		if records[at] == nil && p.log.Partitions() == 1 {
+			records[at] = make([]eventstore.Message, 0, len(messages))
+		}
 		records[at] = append(records[at], eventstore.Message{Key: p.config.Key(m), Headers: headers, Value: m.Payload})
 	}
 	answers := make(chan error, len(records))
@@ -90,6 +94,23 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	return nil
+}
+
+// withNames makes headers of the metadata, and reports whether these are its names.
+func withNames(m *message.Message, names []string) ([]eventstore.Header, bool) {
+	if len(names) != len(m.Metadata) {
+		return nil, false
+	}
+	headers := make([]eventstore.Header, 1, 1+len(names))
+	headers[0] = eventstore.Header{Key: headerUUID, Value: m.UUID}
+	for _, k := range names {
+		v, ok := m.Metadata[k]
+		if !ok {
+			return nil, false
+		}
+		headers = append(headers, eventstore.Header{Key: k, Value: v})
+	}
+	return headers, true
 }
 
 // Close implements message.Publisher.

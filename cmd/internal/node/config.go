@@ -31,6 +31,12 @@ type Config struct {
 	Blob string
 	// Namespace is the prefix of topics and groups. Defaults to "deed".
 	Namespace string
+	// Replication of the topics, if they are created now: 0 is 3, or the number of brokers if that is less.
+	Replication int
+	// InSync is how many replicas must have a record before it is acknowledged, in topics created now: 0 is a majority.
+	InSync int
+	// AllowWeak lets the node start on topics whose settings can lose what was acknowledged.
+	AllowWeak bool
 	// Partitions of deed.invocations, if it is created now: 1 to 4096. Defaults to 4.
 	Partitions int
 	// Concurrency is how many attempts run at once on this node. Defaults to 16 a processor.
@@ -89,6 +95,9 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Partitions < 1 || c.Partitions > 4096 {
 		return c, fmt.Errorf("--partitions %d is out of range: allowed are 1 to 4096", c.Partitions)
+	}
+	if c.Replication < 0 || c.InSync < 0 || c.InSync > c.Replication && c.Replication > 0 {
+		return c, fmt.Errorf("--min-insync-replicas %d does not fit --replication %d", c.InSync, c.Replication)
 	}
 	if c.Concurrency == 0 {
 		c.Concurrency = 16 * runtime.GOMAXPROCS(0)

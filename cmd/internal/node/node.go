@@ -150,7 +150,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		}
 		brokers, producers = []string{n.broker.Addr()}, c.Partitions
 	}
-	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Session: c.Session, Log: c.Logger}); err != nil {
+	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Replication: c.Replication, InSync: c.InSync, Session: c.Session, Log: c.Logger}); err != nil {
 		return err
 	}
 	if n.blobs, err = blob.Open(ctx, c.Blob); err != nil {
@@ -182,6 +182,9 @@ func (n *Node) begin(ctx context.Context) error {
 		return err
 	}
 	if err := n.cluster.EnsureTopic(ctx, topics.Functions(), 1); err != nil {
+		return err
+	}
+	if err := n.examine(ctx, topics.Invocations(), topics.Functions()); err != nil {
 		return err
 	}
 	doors, err := n.openLog(topics.Invocations())

@@ -1,0 +1,104 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Finding is a setting of a topic that breaks a promise, or weakens one.
+type Finding struct {
+	Topic   string
+	Setting string // as Kafka names it
+	Value   string
+	Words   string // what follows from it, and what it should be
+	Breaks  bool   // what was acknowledged can be lost; else it only weakens
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("topic %s: %s is %s: %s", f.Topic, f.Setting, f.Value, f.Words)
+}
+
+// Examine looks at the settings of a topic that promises rest on. keep is how long a record must stay at least.
+func (c *Cluster) Examine(ctx context.Context, topic string, keep time.Duration) ([]Finding, error) {
+	found := make(chan []Finding, 1)
+	err := within(ctx, func() error {
+		f, err := c.examine(topic, keep)
+		found <- f
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kafka: settings of topic %s: %w", topic, err)
+	}
+	return <-found, nil
+}
+
+func (c *Cluster) examine(topic string, keep time.Duration) ([]Finding, error) {
+	admin, err := sarama.NewClusterAdminFromClient(c.client) // holds nothing of its own: closing it would close the client
+	if err != nil {
+		return nil, err
+	}
+	replicas, err := c.client.Replicas(topic, 0)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+	if err != nil {
+		return nil, err
+	}
+	settings := map[string]string{}
+	for _, e := range entries {
+		settings[e.Name] = e.Value
+	}
+	return judge(topic, settings, len(replicas), keep), nil
+}
+
+// judge is the rule: what is lost with the settings is named.
+func judge(topic string, settings map[string]string, replicas int, keep time.Duration) (found []Finding) {
+	add := func(breaks bool, setting, words string) {
+		value := settings[setting]
+		if setting == "replication" {
+			value = strconv.Itoa(replicas)
+		}
+		found = append(found, Finding{topic, setting, value, words, breaks})
+	}
+	number := func(setting string, otherwise int64) int64 {
+		n, err := strconv.ParseInt(settings[setting], 10, 64)
+		if err != nil {
+			return otherwise
+		}
+		return n
+	}
+	quorum := replicas/2 + 1
+	switch insync := number("min.insync.replicas", 1); {
+	case replicas == 1:
+		add(false, "replication", "what was acknowledged is lost with the disk of one broker; 3 replicas and min.insync.replicas 2 survive that")
+	case insync < int64(quorum):
+		add(true, "min.insync.replicas", fmt.Sprintf("an append is acknowledged before a majority of the %d replicas has it; set it to %d", replicas, quorum))
+	}
+	if settings["unclean.leader.election.enable"] == "true" {
+		add(true, "unclean.leader.election.enable", "a replica that misses acknowledged records may become the leader; set it to false")
+	}
+	if policy := settings["cleanup.policy"]; policy != "" && policy != "delete" {
+		add(true, "cleanup.policy", "records are removed that are still needed; set it to delete")
+	}
+	switch retention := number("retention.ms", -1); {
+	case retention >= 0 && retention < keep.Milliseconds():
+		add(true, "retention.ms", fmt.Sprintf("records are removed while invocations still need them; set it to -1, or to %d (%s) at least", keep.Milliseconds(), keep))
+	case retention >= 0:
+		add(false, "retention.ms", "the history of older invocations is removed; -1 keeps it")
+	}
+	if number("retention.bytes", -1) >= 0 {
+		add(true, "retention.bytes", "records are removed while invocations still need them; set it to -1")
+	}
+	if most := number("max.message.bytes", MaxRecord); most < MaxRecord {
+		add(true, "max.message.bytes", fmt.Sprintf("a batch that Deed sends may be refused; set it to %d at least", MaxRecord))
+	}
+	if kind := settings["message.timestamp.type"]; kind != "" && kind != "LogAppendTime" {
+		add(false, "message.timestamp.type", "nodes cannot compare their clocks with the brokers'; set it to LogAppendTime")
+	}
+	return found
+}
