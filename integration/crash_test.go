@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	seed  = flag.Uint64("seed", 0, "seed of the crash tests; 0 draws one")
-	total = flag.Int("invocations", 2000, "invocations of the crash test")
+	seed    = flag.Uint64("seed", 0, "seed of the crash tests; 0 draws one")
+	total   = flag.Int("invocations", 2000, "invocations of the crash test")
+	waiting = flag.Int("waiting", 3000, "invocations that wait in the test of many")
 )
 
 // TestNothingAcceptedIsLost fires requests from 16 clients, kills the node with SIGKILL three times while at least 50 accepted

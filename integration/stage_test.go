@@ -428,3 +428,45 @@ func (s *stage) judged() (*report, map[int32][]*sarama.ConsumerMessage) {
 		len(s.accepted), s.unanswered.Load(), s.refused.Load(), len(r.inv), attempts, lost, r.void, r.renewals, r.carried, moved, r.epochs)
 	return r, log
 }
+
+// resident is the memory that a process holds, in bytes.
+func resident(t testing.TB, p *process) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kb); n == 1 {
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+func newProducer(t testing.TB, broker string) sarama.SyncProducer {
+	t.Helper()
+	conf := sarama.NewConfig()
+	conf.Version = sarama.V2_8_0_0
+	conf.Producer.Return.Successes, conf.Producer.Partitioner = true, sarama.NewManualPartitioner
+	p, err := sarama.NewSyncProducer([]string{broker}, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// send appends a copy of a record.
+func send(t testing.TB, p sarama.SyncProducer, partition int32, m *sarama.ConsumerMessage) {
+	t.Helper()
+	headers := make([]sarama.RecordHeader, len(m.Headers))
+	for i, h := range m.Headers {
+		headers[i] = *h
+	}
+	if _, _, err := p.SendMessage(&sarama.ProducerMessage{
+		Topic: m.Topic, Partition: partition, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value), Headers: headers,
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -45,8 +45,11 @@ type Door struct {
 	// Skewed is told how far this node's clock is ahead of the broker's, if that is too far. May be nil.
 	Skewed func(ahead time.Duration)
 
+	// BrokerTime is the latest time that the broker gave a record which this node has read; zero if it gives none. May be nil.
+	BrokerTime func() time.Time
+
 	inFlight atomic.Int64 // requests that are being appended
-	looked   atomic.Int64 // when the clock was last compared with the broker's, in ns of the node's clock
+	clock    comparison
 }
 
 // AckWithin is A of the protocol: a request is answered with success only if the log acknowledged it within this time of
@@ -91,9 +94,8 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 	began := d.Now()
 	t0 := domain.InstantOf(began)
 	slot := d.Slots()
-	if ahead := d.Model.LogTime(slot).Sub(t0); ahead > maxSkew {
-		// The log would call the request too late, for everybody and for ever.
-		return Accepted{}, domain.Reject(domain.CodeUnavailable, fmt.Sprintf("the clock of this node is %s behind the log's time", ahead.Round(time.Second)), "set the clock, or ask another node")
+	if err := d.behind(slot, t0); err != nil {
+		return Accepted{}, err
 	}
 	req.ID = domain.NewInvocationID(t0, slot, tail)
 	req.Deadline = t0.Add(req.Policy.Age())
@@ -115,12 +117,11 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 		}
 		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, err}
 	}
-	d.compareClocks(slot, offset, began)
+	if err := d.compareClocks(ctx, slot, offset, began); err != nil {
+		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, err}
+	}
 	return Accepted{req.ID, req.ID.Slot(), offset}, nil
 }
-
-// maxSkew is how far this node's clock may be from the broker's, and behind log time.
-const maxSkew = 30 * time.Second
 
 // admits refuses, before anything is written, what this node could not see through.
 func (d *Door) admits() error {
@@ -133,27 +134,6 @@ func (d *Door) admits() error {
 		return domain.Reject(domain.CodeUnavailable, fmt.Sprintf("%d invocations are open, the most that are allowed", d.MaxOpen), "try again when some have ended; --max-open allows more")
 	}
 	return nil
-}
-
-// compareClocks reads an own acknowledged request back, once a minute, where record times are the broker's.
-func (d *Door) compareClocks(p int, offset int64, began time.Time) {
-	now, last := d.Now(), d.looked.Load()
-	if d.Skewed == nil || offset < 0 || now.UnixNano()-last < int64(time.Minute) && now.UnixNano() > last || !d.looked.CompareAndSwap(last, now.UnixNano()) {
-		return
-	}
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), findWithin)
-		defer cancel()
-		m, _, err := d.Record(ctx, p, offset)
-		if err != nil || !m.ByBroker {
-			return
-		}
-		if ahead := began.Sub(m.Time); ahead > maxSkew {
-			d.Skewed(ahead)
-		} else if behind := m.Time.Sub(now); behind > maxSkew {
-			d.Skewed(-behind)
-		}
-	}()
 }
 
 // TooLarge is the rejection of something over domain.MaxPayload.

@@ -46,7 +46,7 @@ var clockAhead = sync.OnceValue(func() *atomic.Int64 {
 	return &ahead
 })
 
-func (n *Node) now() time.Time { return time.Now().Add(time.Duration(clockAhead().Load())) }
+func wallClock() time.Time { return time.Now().Round(0).Add(time.Duration(clockAhead().Load())) }
 
 var point = killer(os.Getenv("DEED_KILL_AT"))
 

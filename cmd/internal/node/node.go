@@ -55,8 +55,10 @@ type Node struct {
 	slot    atomic.Uint64
 	caught  atomic.Bool // the tails have reached the ends of the log as they were at the start
 
-	skew  atomic.Int64 // how far the clock was found ahead of the broker's, in ns; 0: not
-	skews chan time.Duration
+	clock  clock
+	latest atomic.Int64 // the latest time that the broker gave, in ms
+	skew   atomic.Int64 // how far the clock was found ahead of the broker's, in ns; 0: not
+	skews  chan time.Duration
 
 	blobTrouble atomic.Pointer[error] // why the blob store cannot be used
 
@@ -102,6 +104,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{config: c, failed: make(chan error, 1), skews: make(chan time.Duration, 1)}
+	n.clock.forward = len(c.Brokers) == 0
 	n.run, n.cancel = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -203,7 +206,7 @@ func (n *Node) begin(ctx context.Context) error {
 	n.poison, n.metrics = poison.New(topics.Invocations(), n.config.Logger), newMetrics()
 	n.Door = &door.Door{
 		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
-		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed,
+		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed, BrokerTime: n.brokerTime,
 	}
 	if err := n.followRegistry(ctx, registry); err != nil {
 		return err
@@ -230,6 +233,11 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	if err := n.catchUp(ctx, doors); err != nil {
 		return err
+	}
+	for p := range doors.Partitions() {
+		if ahead := n.clock.atLeast(n.Model.LogTime(p).Time()); ahead > time.Second {
+			n.config.Logger.Warn("the machine's clock is behind the log's time; the node goes by the log's", "behind", ahead)
+		}
 	}
 	n.readers.Go(n.watchGrowth)
 	n.metrics.watch(n)

@@ -70,7 +70,7 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 	begin := fold.Next()
 	n.Model.Begin(p, begin, begin > first.Next())
 	relay := &relay{}
-	tail := projections.NewTail(log, p, fold, n.poison, n.Model, relay)
+	tail := projections.NewTail(log, p, fold, n, n.poison, n.Model, relay)
 	relay.owner = worker.NewOwner(n.deps, p, tail)
 	n.partsMu.Lock()
 	for len(n.parts) <= p {
