@@ -62,6 +62,7 @@ type Entry struct {
 	FromAt  domain.Instant // when that record was written: what is old is restated
 	Outcome int64          // the record with what the function printed last
 	Owed    int64          // the record with what the sink is told
+	Copied  int64          // the last copy of its request that a reader who does not know it would have admitted
 	Last    domain.UUID    // ce_id of its last effective record: the cause of the next one
 }
 
@@ -264,6 +265,7 @@ func (f *Fold) known(id domain.InvocationID) bool { return f.entries[id] != nil 
 // request opens an invocation iff the id is unknown and log time has not left it behind (4.1).
 func (f *Fold) request(offset int64, r *domain.Record, e domain.InvocationRequested) Reason {
 	if f.known(e.ID) {
+		f.copied(offset, e.ID)
 		return Reason(domain.MisfitKnown)
 	}
 	if !f.admissible(e.ID) {
@@ -298,16 +300,28 @@ func (f *Fold) child(offset int64, r *domain.Record, e domain.InvocationRequeste
 }
 
 func (f *Fold) opened(offset int64, r *domain.Record, i domain.Invocation) {
-	e := &Entry{Invocation: i, First: offset, From: offset, FromAt: r.At, Outcome: -1, Owed: -1, Last: r.ID}
+	e := &Entry{Invocation: i, First: offset, From: offset, FromAt: r.At, Outcome: -1, Owed: -1, Copied: -1, Last: r.ID}
 	f.entries[i.ID] = e
 	f.open++
 	f.last = e
 }
 
+// copied takes note of a copy of a request that is known: a reader who begins before it and does not know the request must not
+// be able to admit it.
+func (f *Fold) copied(offset int64, id domain.InvocationID) {
+	if !f.admissible(id) {
+		return
+	}
+	if e := f.entries[id]; e != nil {
+		e.Copied = offset
+	}
+	f.settled.copied(id, offset)
+}
+
 // settle ends the work on an invocation: from here on its id is all that has to be known.
 func (f *Fold) settle(e *Entry) {
 	f.open--
-	f.settled.add(e.ID, e.First, !e.Parent.IsZero())
+	f.settled.add(e.ID, e.First, e.Copied, !e.Parent.IsZero())
 	if !f.whole {
 		delete(f.entries, e.ID)
 	}
@@ -402,6 +416,7 @@ func (f *Fold) poison(offset int64, r *domain.Record) Reason {
 	}
 	if r.Type == "InvocationRequested" && !r.Stamp.IsOwner() && !r.Subject.IsZero() {
 		if f.known(r.Subject) {
+			f.copied(offset, r.Subject)
 			return Reason(domain.MisfitKnown)
 		}
 		if f.admissible(r.Subject) {

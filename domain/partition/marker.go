@@ -51,7 +51,8 @@ func (f *Fold) marker(offset int64, r *domain.Record, e domain.PartitionOwned) R
 }
 
 // Committable is the highest marker at which a reader may begin (5.2): every invocation that is not settled can be rebuilt
-// from there, and no copy of a request of one that is settled can be admitted behind it. It costs a look at every entry.
+// from there, and no copy of a request of one that is settled can be admitted behind it: log time has left its admission
+// window behind, at the marker or by now, and in the latter case none stands between. It costs a look at every entry.
 func (f *Fold) Committable() (Marker, bool) {
 	oldest := f.next
 	for _, e := range f.entries {
@@ -71,8 +72,8 @@ func (f *Fold) Committable() (Marker, bool) {
 // Forgettable reports whether renewing the marker would let something settled be forgotten, now or later.
 func (f *Fold) Forgettable() bool { return len(f.settled) > 0 }
 
-// forget drops what log time has left behind, and the candidates that what is dropped stood against: they can never become
-// good, and afterwards nobody would know.
+// forget drops what log time has left behind: no copy of it can be admitted any more. A candidate that an admissible copy
+// already stands behind goes with it: it can never become good, and afterwards nobody would know.
 func (f *Fold) forget() {
 	for key, b := range f.settled {
 		if f.logTime <= b.newest.Add(AdmissionWindow) {
@@ -80,7 +81,7 @@ func (f *Fold) forget() {
 		}
 		kept := f.marks[:0]
 		for _, m := range f.marks {
-			if !b.blocks(m) {
+			if !b.blocks(m) || b.copy < m.Offset {
 				kept = append(kept, m)
 			}
 		}
@@ -96,6 +97,7 @@ type bucket struct {
 	ids    map[domain.InvocationID]struct{}
 	newest domain.Instant // the latest acceptance time of an id that a door made
 	lowest int64          // the lowest offset of a record by a door that opened one of them; -1 if none
+	copy   int64          // the highest offset of a copy of a request of one of them that was admissible; -1 if none
 }
 
 const bucketBits = 13 // of a time in ms
@@ -109,22 +111,29 @@ func (s settled) has(id domain.InvocationID) bool {
 	return ok
 }
 
-func (s settled) add(id domain.InvocationID, first int64, child bool) {
+func (s settled) add(id domain.InvocationID, first, copied int64, child bool) {
 	key := id.T0() >> bucketBits
 	b := s[key]
 	if b == nil {
-		b = &bucket{ids: map[domain.InvocationID]struct{}{}, lowest: -1}
+		b = &bucket{ids: map[domain.InvocationID]struct{}{}, lowest: -1, copy: -1}
 		s[key] = b
 	}
 	b.ids[id] = struct{}{}
 	b.newest = max(b.newest, id.T0())
+	b.copy = max(b.copy, copied)
 	if !child && (b.lowest < 0 || first < b.lowest) { // a child's record is counted by its owner: no copy of it is admitted
 		b.lowest = first
 	}
 }
 
-// blocks reports whether a reader that begins at m might admit a copy of the request of one of them, which it has not seen.
-// It looks at a bucket as a whole, so it may say yes for some seconds too long.
+func (s settled) copied(id domain.InvocationID, offset int64) {
+	if b := s[id.T0()>>bucketBits]; b != nil && s.has(id) {
+		b.copy = max(b.copy, offset)
+	}
+}
+
+// blocks reports whether a reader that begins at m does not see one of them being opened and would admit a copy of its request,
+// now or at m. It looks at a bucket as a whole, so it may say yes for some seconds too long.
 func (b *bucket) blocks(m Marker) bool {
 	return b.lowest >= 0 && b.lowest < m.Offset && m.At <= b.newest.Add(AdmissionWindow)
 }

@@ -232,10 +232,14 @@ func (n *node) start(ctx context.Context) error {
 	go func() {
 		defer func() { _, _ = r.Close(), log.Close() }()
 		var once sync.Once
-		for s := bufio.NewScanner(r); s.Scan(); {
-			_, _ = fmt.Fprintln(log, s.Text())
-			if strings.Contains(s.Text(), "Kafka Server started") {
+		for lines := bufio.NewReader(r); ; { // not a Scanner: Kafka's lines have no bound
+			line, err := lines.ReadString('\n')
+			_, _ = log.WriteString(line)
+			if strings.Contains(line, "Kafka Server started") {
 				once.Do(func() { close(serves) })
+			}
+			if err != nil {
+				return
 			}
 		}
 	}()
@@ -243,11 +247,20 @@ func (n *node) start(ctx context.Context) error {
 	case <-serves:
 		return nil
 	case <-ended:
-		return fmt.Errorf("node %d ended before it served; see %s", n.id, log.Name())
+		return fmt.Errorf("node %d ended before it served: %s", n.id, n.said())
 	case <-ctx.Done():
 		n.signal(syscall.SIGKILL)
-		return fmt.Errorf("node %d does not serve within %s; see %s", n.id, startWithin, log.Name())
+		return fmt.Errorf("node %d does not serve within %s: %s", n.id, startWithin, n.said())
 	}
+}
+
+// said is the end of what the node logged.
+func (n *node) said() string {
+	b, err := os.ReadFile(filepath.Join(n.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-4000):])
 }
 
 func (n *node) signal(s os.Signal) {

@@ -73,7 +73,7 @@ func full() partition.Config {
 	return partition.Config{
 		Rules:     partition.Rules{Fence: partition.ByEpoch, Seq: true, Window: 1, MaxCode: 0, MaxLost: 1, CarryOR: true, CarryFrom: true, StartGuard: true},
 		Await:     partition.AwaitFold,
-		FoldFirst: true, Barrier: true, StopOnNewer: true, MarkerStart: true, Guard: true, ClaimKeepsTime: true, OneAtATime: true, StopOnLoss: true,
+		FoldFirst: true, Barrier: true, StopOnNewer: true, MarkerStart: true, Guard: true, CopiesBlock: true, ClaimKeepsTime: true, OneAtATime: true, StopOnLoss: true,
 		Invs: 1, MaxLog: 60, GuardFor: 1,
 	}
 }

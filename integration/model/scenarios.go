@@ -61,6 +61,12 @@ func scenarios() []scenario {
 		part("late-renew", "the same, markers renewed instead of a rebalance, two copies", false, func(c cfg) { c.Renews, c.Ticks, c.LateReq = 2, 3, 2 }),
 		part("late-claims", "claims move the log time, too", false, and(late, func(c cfg) { c.ClaimKeepsTime = false })),
 		part("late/no-guard", "forget as soon as settled", true, and(late, func(c cfg) { c.Guard = false })),
+		part("late-two", "a second invocation holds the mark back at a marker that copies of the first one's request stand behind", false, func(c cfg) {
+			c.Renews, c.Ticks, c.LateReq, c.Invs = 1, 2, 1, 2
+		}),
+		part("late/copies-ignored", "the same, and that marker is committed all the same", true, func(c cfg) {
+			c.Renews, c.Ticks, c.LateReq, c.Invs, c.CopiesBlock = 1, 2, 1, 2, false
+		}),
 		part("late/guard-only", "draft: a guard window, but a request is always admissible", true, and(late, func(c cfg) { c.Window = 0 })),
 		part("late/trim-anywhere", "the log is cut at any marker below the committed one", true, func(c cfg) { c.Renews, c.Ticks, c.LateReq, c.TrimAnywhere = 2, 2, 1, true }),
 		part("late-skew", "owner clock ahead of the door's by no more than the window", false, and(late, func(c cfg) { c.Skew = 1 })),

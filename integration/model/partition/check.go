@@ -38,7 +38,7 @@ func (w *World) Key(s *State) []byte {
 		b = append(b, 254, bb(f.Have), f.Ep, f.Own, f.Gen, f.Seq, byte(f.LT))
 		for _, i := range f.Inv {
 			inv(i)
-			b = append(b, rank(i.From), rank(i.First))
+			b = append(b, rank(i.From), rank(i.First), rank(i.Copy))
 		}
 		for _, m := range f.Marks {
 			if m.Off > s.C {

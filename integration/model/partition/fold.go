@@ -41,11 +41,12 @@ type Inv struct {
 	T0      int8 // acceptance time, part of the id
 	From    int8 // offset from which a reader can rebuild it (not part of a carried state)
 	First   int8 // offset of the record that opened it
+	Copy    int8 // offset of the last copy of its request that would have been admissible (not part of a carried state)
 }
 
 func (i Inv) open() bool    { return i.Known && i.Term == 0 }
 func (i Inv) running() bool { return i.Started > i.Done }
-func (i Inv) bare() Inv     { i.From, i.First = 0, 0; return i }
+func (i Inv) bare() Inv     { i.From, i.First, i.Copy = 0, 0, 0; return i }
 
 // Rec is a record of the log.
 type Rec struct {
@@ -183,7 +184,11 @@ func (f *Fold) Apply(off int, r Rec) bool {
 		return true
 	case Request:
 		i := &f.Inv[r.ID]
-		if i.Known || (f.R.Window > 0 && f.LT > r.T+f.R.Window) {
+		if f.R.Window > 0 && f.LT > r.T+f.R.Window {
+			return false
+		}
+		if i.Known {
+			i.Copy = int8(off)
 			return false
 		}
 		*i = Inv{Known: true, T0: r.T, From: int8(off), First: int8(off)}
@@ -250,7 +255,7 @@ func (f *Fold) Apply(off int, r Rec) bool {
 		*i = r.St
 		i.From, i.First = int8(off), int8(off)
 		if was.Known {
-			i.First = was.First
+			i.First, i.Copy = was.First, was.Copy
 			if f.R.CarryOR && r.St.Term == 0 { // a cancel behind the outcome was void, whatever a reader from the middle took it for
 				i.Cancel = i.Cancel || was.Cancel
 			}

@@ -26,6 +26,7 @@ type Config struct {
 	StopOnNewer     bool // stop on reading a newer effective claim
 	MarkerStart     bool // commit only offsets of effective markers
 	Guard           bool // a settled invocation may be forgotten only when its admission window is over by the marker's time
+	CopiesBlock     bool // a copy behind a marker, admissible when it landed, keeps the marker from being committed
 	ClaimKeepsTime  bool // a claim is stamped with the log time in force: only a renewed marker moves it
 	OneAtATime      bool // no decision on an invocation while an own append for it is not folded
 	StopOnLoss      bool // stop after an append with unknown outcome
@@ -395,7 +396,11 @@ func (w *World) commit(f *Fold, o *owner) int8 {
 			case !closed && i.From < m.Off:
 				return false
 			case closed && i.First < m.Off && c.Guard && !i.IsChild && i.T0+c.GuardFor >= m.At:
-				return false
+				// A reader from m would admit a copy that stands behind it. Log time has to have passed, so that none can come, and none
+				// may stand there.
+				if f.LT <= i.T0+c.GuardFor || c.CopiesBlock && i.Copy >= m.Off {
+					return false
+				}
 			}
 		}
 		return true
