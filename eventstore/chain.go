@@ -12,11 +12,10 @@ import (
 // ErrDiverged says that the log is not what it was: records that were folded are gone or have been rewritten.
 var ErrDiverged = errors.New("the log has diverged")
 
-// Leaf is the digest of a record as it stands in the log, together with how the fold judged it:
-// SHA-256(0x00 ‖ offset ‖ record ‖ verdict). The offset is 8 bytes, big endian; the record is key, number of headers, each
-// header's name and value, and value, everything of variable length behind its length plus one as an unsigned varint (0:
-// null); the verdict is one byte, 1 for effective and 0 for void. buf is room to work in, and is returned.
-func Leaf(m *Message, effective bool, buf []byte) (domain.Digest, []byte) {
+// Leaf is the digest of a record as it stands in the log: SHA-256(0x00 ‖ offset ‖ record). The offset is 8 bytes, big endian;
+// the record is key, number of headers, each header's name and value, and value, everything of variable length behind its
+// length plus one as an unsigned varint (0: null). buf is room to work in, and is returned.
+func Leaf(m *Message, buf []byte) (domain.Digest, []byte) {
 	b := append(buf[:0], 0)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Offset)) //nolint:gosec // not negative
 	b = appendBytes(b, m.Key)
@@ -28,11 +27,6 @@ func Leaf(m *Message, effective bool, buf []byte) (domain.Digest, []byte) {
 		b = append(b, h.Value...)
 	}
 	b = appendBytes(b, m.Value)
-	verdict := byte(0)
-	if effective {
-		verdict = 1
-	}
-	b = append(b, verdict)
 	return sha256.Sum256(b), b
 }
 
@@ -46,7 +40,8 @@ func appendBytes(b, v []byte) []byte {
 
 // Chain is the running digest of a partition: c := SHA-256(c ‖ leaf), beginning with 32 zero bytes at every marker's upto
 // (a claim's is its own offset). A renewal states it, so that whoever folded records that later vanish, or finds other ones
-// in their place, learns of it at the next renewal. The zero value is a chain that knows nothing before its first marker.
+// in their place, learns of it at the next renewal. How records were judged is no part of it: a reader that began in the middle
+// calls void what concerns an invocation that was settled since. The zero value is a chain that knows nothing before its first marker.
 type Chain struct {
 	base  int64 // the digest is over the leaves from here on; -1: not known
 	begun bool
@@ -71,7 +66,7 @@ func (c *Chain) Add(j *Judged) error {
 			c.base = 0
 		}
 	}
-	leaf, buf := Leaf(&j.Message, j.Verdict.Effective(), c.buf)
+	leaf, buf := Leaf(&j.Message, c.buf)
 	c.buf = buf
 	marker, ok := j.Record.Event.(domain.PartitionOwned)
 	ok = ok && j.Verdict.Effective()

@@ -442,7 +442,7 @@ func positions(t testing.TB, broker, group, topic string, partitions int) map[in
 }
 
 // checkPositions holds the committed offsets against the log: each stands on an effective marker that it names, and a reader
-// that begins there judges every record as the reader of the whole log does.
+// that begins there knows what is open, and who owns, as the reader of the whole log does.
 func (r *report) checkPositions(t testing.TB, log map[int32][]*sarama.ConsumerMessage, at map[int32]*sarama.OffsetFetchResponseBlock) (moved int) {
 	t.Helper()
 	for p, b := range at {
@@ -457,15 +457,22 @@ func (r *report) checkPositions(t testing.TB, log map[int32][]*sarama.ConsumerMe
 			moved++
 		}
 		middle := checkFrom(p, log[p], b.Offset)
-		for offset, counts := range middle.verdicts[p] {
-			if r.verdicts[p][offset] != counts {
-				t.Errorf("partition %d, offset %d: it counts for one reader (from 0: %v, from %d: %v)", p, offset, r.verdicts[p][offset], b.Offset, counts)
-			}
-		}
 		for id, i := range middle.inv {
 			if full := r.inv[id]; full == nil || full.terminal != i.terminal || full.settledNow() != i.settledNow() {
 				t.Errorf("partition %d: %s is %+v for a reader from %d, %+v for one from 0", p, id, i, b.Offset, full)
 			}
+		}
+		for id, i := range r.inv {
+			if int32(slotOf(id)) != p || i.settledNow() {
+				continue // what is settled, a reader from the middle need not know
+			}
+			m := middle.inv[id]
+			if m == nil || m.started != i.started || m.done != i.done || m.terminal != i.terminal || m.cancelled != i.cancelled || m.lost != i.lost || m.codeFails != i.codeFails {
+				t.Errorf("partition %d: %s is %+v for a reader from %d, %+v for one from 0", p, id, m, b.Offset, i)
+			}
+		}
+		if middle.epochs[p] != r.epochs[p] {
+			t.Errorf("partition %d: epoch %d for a reader from %d, %d for one from 0", p, middle.epochs[p], b.Offset, r.epochs[p])
 		}
 		for _, problem := range middle.problems {
 			t.Error(problem)

@@ -114,10 +114,12 @@ func TestTimePasses(t *testing.T) {
 	s.settle(ctx, 0)
 	r, log := s.judged()
 	for id, at := range old {
-		for p, ms := range log {
-			for _, m := range ms[at:] {
-				if r.verdicts[p][m.Offset] && strings.Contains(string(m.Key), id) {
-					t.Errorf("%s is settled, and offset %d counts again", id, m.Offset)
+		p := int32(slotOf(id))
+		for _, m := range log[p][at:] {
+			for _, h := range m.Headers {
+				again := string(h.Key) == "ce_type" && (string(h.Value) == "deed.InvocationRequested.v1" || string(h.Value) == "deed.AttemptStarted.v1")
+				if again && string(m.Key) == id && r.verdicts[p][m.Offset] {
+					t.Errorf("%s is settled, and %s at offset %d counts", id, h.Value, m.Offset)
 				}
 			}
 		}
