@@ -118,7 +118,7 @@ func (b *Broker) start(c Config, d disk) error {
 		kfake.DefaultNumPartitions(defaultPartitions),
 		kfake.WithLogger(&complaints{b.fail, c.Log}),
 		kfake.BrokerConfigs(map[string]string{
-			"log.retention.ms": "-1", "log.retention.bytes": "-1", "message.max.bytes": strconv.Itoa(maxBatch),
+			"log.retention.ms": "-1", "log.retention.bytes": "-1", "log.segment.bytes": strconv.Itoa(segmentBytes), "message.max.bytes": strconv.Itoa(maxBatch),
 			"group.initial.rebalance.delay.ms": "0",
 		}),
 	)
@@ -126,7 +126,7 @@ func (b *Broker) start(c Config, d disk) error {
 		return errors.Join(err, b.syncer.stop(false))
 	}
 	(&rules{b.cluster, b.syncer, b.fail}).enforce()
-	if err := errors.Join(b.why(), remove(filepath.Join(c.Dir, "seq_windows.json"))); err != nil {
+	if err := errors.Join(b.why(), b.syncer.openStates(), remove(filepath.Join(c.Dir, "seq_windows.json"))); err != nil {
 		// It is true of the segments as they were at the last clean stop. From here on it would be false.
 		b.cluster.Close()
 		return errors.Join(err, b.syncer.stop(false))
@@ -152,9 +152,6 @@ func (b *Broker) recover(live bool, d disk) error {
 	}
 	if err := errors.Join(r.apply(d), r.memory.close()); err != nil {
 		return err
-	}
-	for _, name := range stateLogs {
-		s.states = append(s.states, &stateFile{path: filepath.Join(b.dir, name)})
 	}
 	if s.journal, err = newJournal(b.dir, d, r.memory.generation, r.memory.sequence, snap); err != nil {
 		return err

@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"math"
 	"net/url"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -16,11 +18,13 @@ func (r *rules) createTopics(q kmsg.Request) kmsg.Response {
 	}
 	code := int16(0)
 	var dirs []string
+	roll := int64(segmentBytes)
 	for _, t := range req.Topics {
 		for _, c := range t.Configs {
 			if forbidden(c.Name, c.Value) {
 				code = invalidConfig
 			}
+			roll = min(roll, rollOf(c.Name, c.Value))
 		}
 		n := max(int(t.NumPartitions), len(t.ReplicaAssignment))
 		if n < 1 {
@@ -32,8 +36,7 @@ func (r *rules) createTopics(q kmsg.Request) kmsg.Response {
 		}
 		dirs = appendDirs(dirs, t.Topic, n)
 	}
-	if code == 0 {
-		r.syncer.watch(dirs...)
+	if code == 0 && r.syncer.watch(roll, dirs...) == nil {
 		return nil
 	}
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse) //nolint:forcetypeassert // the request's kind
@@ -53,12 +56,14 @@ func (r *rules) createPartitions(q kmsg.Request) kmsg.Response {
 	refuse := false
 	var dirs []string
 	for _, t := range req.Topics {
+		if r.cluster.TopicInfo(t.Topic) == nil {
+			continue // the broker says so
+		}
 		if refuse = refuse || t.Count > maxPartitions; !refuse {
 			dirs = appendDirs(dirs, t.Topic, int(t.Count))
 		}
 	}
-	if !refuse {
-		r.syncer.watch(dirs...)
+	if !refuse && r.syncer.watch(0, dirs...) == nil { // 0: the topic's size is not in the request
 		return nil
 	}
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse) //nolint:forcetypeassert // the request's kind
@@ -68,6 +73,18 @@ func (r *rules) createPartitions(q kmsg.Request) kmsg.Response {
 		resp.Topics = append(resp.Topics, a)
 	}
 	return resp
+}
+
+// rollOf is the size of a segment that a setting asks for, in bytes; no limit if it is about something else.
+func rollOf(name string, value *string) int64 {
+	if name != "segment.bytes" || value == nil {
+		return math.MaxInt64
+	}
+	n, err := strconv.ParseInt(*value, 10, 64)
+	if err != nil {
+		return math.MaxInt64 // the broker ignores it too
+	}
+	return n
 }
 
 func appendDirs(dirs []string, topic string, n int) []string {

@@ -27,6 +27,7 @@ type recovery struct {
 	root    string
 	memory  *memory
 	ends    map[string]int64 // offset behind the last record, by partition
+	rolls   map[string]int64 // size of the segments of a partition, if it was set
 	tails   []*tail
 	repairs []Repair
 	steps   []func() error
@@ -36,7 +37,7 @@ type recovery struct {
 // that cannot be told from that; it names the file and the place. Nothing is changed.
 func examine(root string) (*recovery, error) {
 	m, err := remember(root)
-	r := &recovery{root: root, memory: m, ends: map[string]int64{}}
+	r := &recovery{root: root, memory: m, ends: map[string]int64{}, rolls: map[string]int64{}}
 	if err != nil {
 		return r, err
 	}
@@ -51,12 +52,17 @@ func examine(root string) (*recovery, error) {
 	found := map[string][]span{}
 	for _, s := range disk {
 		if !slices.Contains(dirs, s.dir) {
+			if s.size == 0 {
+				// It was made for a topic that did not come to be.
+				r.steps = append(r.steps, func() error { return os.RemoveAll(filepath.Join(root, "partitions", s.dir)) })
+				continue
+			}
 			return r, fmt.Errorf("%s: there are segments, and no such partition in topics.json", filepath.Join(root, "partitions", s.dir))
 		}
 		found[s.dir] = append(found[s.dir], s)
 	}
-	for dir := range m.segs {
-		if !slices.Contains(dirs, dir) {
+	for dir, known := range m.segs {
+		if !slices.Contains(dirs, dir) && !nothing(known) {
 			return r, fmt.Errorf("%s: partition %s has records that were synced, and is not there", filepath.Join(root, "topics.json"), dir)
 		}
 	}
@@ -72,8 +78,9 @@ func examine(root string) (*recovery, error) {
 func (r *recovery) partitions() ([]string, error) {
 	var topics struct {
 		Topics []struct {
-			Name       string `json:"name"`
-			Partitions int    `json:"partitions"`
+			Name       string            `json:"name"`
+			Partitions int               `json:"partitions"`
+			Configs    map[string]string `json:"configs"`
 		} `json:"topics"`
 	}
 	path := filepath.Join(r.root, "topics.json")
@@ -87,13 +94,31 @@ func (r *recovery) partitions() ([]string, error) {
 	var dirs []string
 	for _, t := range topics.Topics {
 		for p := range t.Partitions {
-			dirs = append(dirs, partitionDir(t.Name, int32(p))) //nolint:gosec // counts partitions
+			dir := partitionDir(t.Name, int32(p)) //nolint:gosec // counts partitions
+			dirs = append(dirs, dir)
+			if n, ok := t.Configs["segment.bytes"]; ok {
+				r.rolls[dir] = rollOf("segment.bytes", &n)
+			}
 		}
 	}
-	if _, err := os.Stat(filepath.Join(r.root, "meta.json")); errors.Is(err, fs.ErrNotExist) && len(dirs) > 0 {
-		return nil, fmt.Errorf("%s is not there, and topics are", filepath.Join(r.root, "meta.json"))
+	meta := filepath.Join(r.root, "meta.json")
+	switch _, err2 := os.Stat(meta); {
+	case errors.Is(err2, fs.ErrNotExist) && len(dirs) > 0:
+		return nil, fmt.Errorf("%s is not there, and topics are", meta)
+	case errors.Is(err, fs.ErrNotExist):
+		r.steps = append(r.steps, func() error { return remove(meta) }) // a first start that did not come to its end
 	}
 	return dirs, nil
+}
+
+// nothing reports whether nothing was ever synced of a partition.
+func nothing(known map[int64]*synced) bool {
+	for _, s := range known {
+		if s.to > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func partitionDir(topic string, partition int32) string {
@@ -102,6 +127,9 @@ func partitionDir(topic string, partition int32) string {
 
 func (r *recovery) partition(dir string, disk []span) error {
 	t := newTail(r.root, dir)
+	if roll, ok := r.rolls[dir]; ok {
+		t.roll = min(t.roll, roll)
+	}
 	r.tails = append(r.tails, t)
 	r.ends[dir] = 0
 	if r.memory.dropped[topicOf(dir)] {
@@ -130,7 +158,7 @@ func (r *recovery) partition(dir string, disk []span) error {
 				return err
 			}
 		}
-		if s.size > 0 {
+		if s.size > 0 || (s.size == 0 && s.base == 0) {
 			t.segs = append(t.segs, s.span)
 		}
 		if flaw != nil {
@@ -224,7 +252,10 @@ func (r *recovery) segment(s *segment, offset *int64, epoch *int32) (*fault, err
 	if flaw != nil {
 		return flaw, nil
 	}
-	if s.length() == 0 {
+	if s.length() <= 0 && s.base == 0 {
+		return nil, nil //nolint:nilnil // a partition that was not written to
+	}
+	if s.length() <= 0 {
 		r.do(Repair{File: r.name(s.path), Offset: s.base, What: "an empty segment was removed"},
 			func() error { return errors.Join(os.Remove(s.path), removeIndex(s.path)) })
 		return nil, nil //nolint:nilnil // nothing is wrong
@@ -269,7 +300,7 @@ func (r *recovery) torn(flaw *fault, list []segment) error {
 		r.do(Repair{File: r.name(later.path), Offset: later.base, From: later.size, What: "a segment behind a torn end was removed"},
 			func() error { return errors.Join(os.Remove(later.path), removeIndex(later.path)) })
 	}
-	if flaw.at == 0 {
+	if flaw.at == 0 && s.base > 0 {
 		r.do(Repair{File: r.name(s.path), Offset: flaw.offset, From: s.size, What: "a torn segment was removed: " + flaw.why},
 			func() error { return errors.Join(os.Remove(s.path), removeIndex(s.path)) })
 		s.size = 0

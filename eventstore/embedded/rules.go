@@ -17,12 +17,15 @@ const (
 	transactionsNotAllowed = 53 // TRANSACTIONAL_ID_AUTHORIZATION_FAILED: clients give up at once and say so
 )
 
-const reason = "the embedded broker keeps every record: cleanup.policy is delete, retention.ms and retention.bytes are -1"
+const reason = "the embedded broker keeps every record: cleanup.policy is delete, retention.ms and retention.bytes are -1, and segment.bytes stays as it was made"
 
 // allowed are the settings that others than these would lose records with.
 var allowed = map[string]string{
 	"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "log.retention.ms": "-1", "log.retention.bytes": "-1",
 }
+
+// fixed are the settings that a topic is made with and keeps: the syncer relies on them.
+var fixed = map[string]bool{"segment.bytes": true, "log.segment.bytes": true}
 
 const (
 	defaultPartitions = 10 // of a topic for which no number is given
@@ -78,7 +81,7 @@ func alterConfigs(r kmsg.Request) kmsg.Response {
 		// Of the broker it replaces all settings, and without ours records expire.
 		refuse = refuse || req.Resources[i].ResourceType == kmsg.ConfigResourceTypeBroker
 		for _, c := range req.Resources[i].Configs {
-			refuse = refuse || forbidden(c.Name, c.Value)
+			refuse = refuse || fixed[c.Name] || forbidden(c.Name, c.Value)
 		}
 	}
 	if !refuse {
@@ -99,7 +102,7 @@ func incrementalAlterConfigs(r kmsg.Request) kmsg.Response {
 	for i := 0; ok && i < len(req.Resources); i++ {
 		for _, c := range req.Resources[i].Configs {
 			_, ruled := allowed[c.Name]
-			refuse = refuse || forbidden(c.Name, c.Value) || (ruled && c.Op != kmsg.IncrementalAlterConfigOpSet)
+			refuse = refuse || fixed[c.Name] || forbidden(c.Name, c.Value) || (ruled && c.Op != kmsg.IncrementalAlterConfigOpSet)
 		}
 	}
 	if !refuse {

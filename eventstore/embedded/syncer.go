@@ -43,7 +43,6 @@ type syncer struct {
 	journal    *journal
 	tails      []*tail
 	states     []*stateFile
-	topics     os.FileInfo // nil if there were none
 	trims      map[string]int64
 	dropped    map[string]bool
 	checkpoint chan checkpointed // nil unless one is being made
@@ -101,13 +100,8 @@ func (s *syncer) write(all bool) error {
 	}
 	s.journal.begin(appended)
 	for _, t := range s.tails {
-		made, err := t.gather(s.journal)
-		if err != nil {
+		if err := t.gather(s.journal); err != nil {
 			return err
-		}
-		all = all || made // a new partition: its topic must be durable before a record in it is acknowledged
-		if made {
-			delete(s.dropped, topicOf(t.dir))
 		}
 	}
 	if !s.journal.empty() {
@@ -119,8 +113,9 @@ func (s *syncer) write(all bool) error {
 	if err != nil {
 		return err
 	}
-	if all || replaced || s.topicsChanged() {
-		// The broker syncs a state file before it renames it, but not the directory.
+	if all || replaced {
+		// The broker syncs most of its files before it renames them, but not the directory. That the file of topics was replaced
+		// is seen also when it was not this response that did it: a topic must be durable before a record in it is acknowledged.
 		if err := s.disk.syncDir(s.root); err != nil {
 			return err
 		}
@@ -130,6 +125,18 @@ func (s *syncer) write(all bool) error {
 	}
 	if s.journal.at >= journalFull && s.checkpoint == nil {
 		s.beginCheckpoint()
+	}
+	return nil
+}
+
+// openStates is called when the broker has opened the directory.
+func (s *syncer) openStates() error {
+	for _, name := range append(slices.Clone(stateLogs), "topics.json") {
+		f, err := openState(filepath.Join(s.root, name), name != "topics.json")
+		if err != nil {
+			return err
+		}
+		s.states = append(s.states, f)
 	}
 	return nil
 }
@@ -145,25 +152,26 @@ func (s *syncer) syncStates() (replaced bool, err error) {
 	return replaced, nil
 }
 
-// topicsChanged reports whether the file of topics is another one than at the last pass that asked.
-func (s *syncer) topicsChanged() bool {
-	was := s.topics
-	s.topics, _ = os.Stat(filepath.Join(s.root, "topics.json"))
-	if was == nil || s.topics == nil {
-		return was != s.topics
-	}
-	return !os.SameFile(was, s.topics) || was.Size() != s.topics.Size() || !was.ModTime().Equal(s.topics.ModTime())
-}
-
-// watch says that partitions may come to be. It is to be called before the broker makes them.
-func (s *syncer) watch(dirs ...string) {
+// watch makes partitions, which may come to be, known, and the size at which their segments end. It is to be called before
+// the broker makes them.
+func (s *syncer) watch(roll int64, dirs ...string) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	for _, dir := range dirs {
-		if !slices.ContainsFunc(s.tails, func(t *tail) bool { return t.dir == dir }) {
+		i := slices.IndexFunc(s.tails, func(t *tail) bool { return t.dir == dir })
+		if i < 0 {
+			i = len(s.tails)
 			s.tails = append(s.tails, newTail(s.root, dir))
 		}
+		t := s.tails[i]
+		t.roll = min(t.roll, roll)
+		if err := t.make(); err != nil {
+			s.fail(err)
+			return err
+		}
+		delete(s.dropped, topicOf(dir))
 	}
+	return nil
 }
 
 // trim says, durably, that segments of a partition are about to be removed, those that end at or below an offset.
@@ -185,6 +193,7 @@ func (s *syncer) drop(topic string) error {
 		for _, t := range s.tails {
 			if topicOf(t.dir) == topic {
 				delete(s.trims, t.dir)
+				t.forget()
 			}
 		}
 	})

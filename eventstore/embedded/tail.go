@@ -50,12 +50,17 @@ func parse(b []byte) header {
 	}
 }
 
+// segmentBytes is the size at which a segment is followed by another one, in bytes, unless its topic has a smaller one.
+const segmentBytes = 100 << 20
+
 // tail is the end of one partition, as far as it stands in the journal. The broker writes a batch with one call, to a file
-// that is only ever appended to; the next segment is named by the offset that it begins with.
+// that is only ever appended to; the next segment is named by the offset that it begins with. The first one is made here, so
+// that there is always a file to look at: by its descriptor, which costs a tenth of looking by name.
 type tail struct {
 	dir   string
 	path  string
 	segs  []span   // all of them, the last one is being written
+	roll  int64    // size of a segment that may be followed by another one, in bytes
 	end   int64    // offset behind the last record
 	next  string   // path of the segment that would begin at end
 	file  *os.File // of the last segment; nil before there is one
@@ -66,7 +71,7 @@ type tail struct {
 }
 
 func newTail(root, dir string) *tail {
-	t := &tail{dir: dir, path: filepath.Join(root, "partitions", dir)}
+	t := &tail{dir: dir, path: filepath.Join(root, "partitions", dir), roll: segmentBytes}
 	t.move(0)
 	return t
 }
@@ -85,6 +90,26 @@ func (t *tail) open() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	t.follow(f)
+	return true, nil
+}
+
+// make makes the first segment, empty, unless there is one.
+func (t *tail) make() error {
+	if t.file != nil {
+		return nil
+	}
+	if err := os.MkdirAll(t.path, 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(t.next, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err == nil {
+		t.follow(f)
+	}
+	return err
+}
+
+func (t *tail) follow(f *os.File) {
 	if t.file != nil && t.dirty {
 		t.left = append(t.left, t.file)
 	} else if t.file != nil {
@@ -92,7 +117,6 @@ func (t *tail) open() (bool, error) {
 	}
 	t.file, t.dirty, t.fresh = f, false, true
 	t.segs = append(t.segs, span{dir: t.dir, base: t.end})
-	return true, nil
 }
 
 // forget is for files that were deleted. A checkpoint may still hold them, so they are closed when nobody does.
@@ -111,56 +135,49 @@ func (t *tail) close() {
 	t.file, t.left = nil, nil
 }
 
-// gather copies what was appended since to the journal's record, whole batches only, and writes records that are full. It
-// reports whether it found a new file.
-func (t *tail) gather(j *journal) (made bool, err error) {
-	for {
-		if t.file == nil {
-			if ok, err := t.open(); err != nil || !ok {
-				return made, err
-			}
-			made = true
-		}
+// gather copies what was appended since to the journal's record, whole batches only, and writes records that are full.
+func (t *tail) gather(j *journal) error {
+	for t.file != nil {
 		size, deleted, err := t.size()
 		if err != nil {
-			return made, err
+			return err
 		}
 		if deleted {
 			t.forget()
-			continue
+			return nil
 		}
 		active := &t.segs[len(t.segs)-1]
 		if size < active.size {
-			return made, fmt.Errorf("%s: became shorter, from %d to %d bytes", t.file.Name(), active.size, size)
+			return fmt.Errorf("%s: became shorter, from %d to %d bytes", t.file.Name(), active.size, size)
 		}
 		for more := true; more && active.size < size; {
 			if more, err = t.copy(j, active, size); err != nil {
-				return made, err
+				return err
 			}
 		}
 		// A segment that is followed by another one is complete.
-		if active.size < size || t.end == active.base {
-			return made, nil
+		if active.size < size || size < t.roll || t.end == active.base {
+			return nil
 		}
-		ok, err := t.open()
-		if err != nil || !ok {
-			return made, err
+		if ok, err := t.open(); err != nil || !ok {
+			return err
 		}
-		made = true
 	}
+	return nil
 }
 
 func (t *tail) size() (int64, bool, error) {
-	raw, err := t.file.SyscallConn()
-	if err != nil {
-		return 0, false, err
-	}
 	var st syscall.Stat_t
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = syscall.Fstat(int(fd), &st) }); err != nil { //nolint:gosec // a descriptor
-		return 0, false, err
+	err := stat(t.file, &st)
+	return st.Size, st.Nlink == 0, err
+}
+
+// stat is os.File.Stat without garbage.
+func stat(f *os.File, st *syscall.Stat_t) error {
+	if err := syscall.Fstat(int(f.Fd()), st); err != nil { //nolint:gosec // a descriptor
+		return fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
-	return st.Size, st.Nlink == 0, failed
+	return nil
 }
 
 // copy takes over the batches that fit into one record; false if there is only a part of one, still being written.
@@ -225,7 +242,7 @@ func batches(b []byte, offset int64) (whole int, end, need int64, err error) {
 func (t *tail) resume(end int64) (err error) {
 	t.move(end)
 	if len(t.segs) == 0 {
-		return nil
+		return t.make()
 	}
 	base := t.segs[len(t.segs)-1].base
 	t.file, err = os.Open(filepath.Join(t.path, strconv.FormatInt(base, 10)+".dat"))
