@@ -68,7 +68,7 @@ type Broker struct {
 // then, all at once. A directory or a port that is in use is an error that says so. A directory in which records are damaged
 // or missing that were durable is refused and left as it is; what a crash leaves at the end of a partition is put right
 // (Repairs).
-func Open(c Config) (*Broker, error) { return open(c, disk{datasync, syncDir}) }
+func Open(c Config) (*Broker, error) { return open(c, realDisk) }
 
 func open(c Config, d disk) (*Broker, error) {
 	if c.Dir == "" {

@@ -26,9 +26,8 @@ const (
 	journalMagic  = "deed-jn1"
 	recordHeader  = 44
 	journalPage   = 4096
-	journalFull   = 32 << 20 // a file longer than this is left for the other one
-	journalGrowth = 1 << 20  // room is laid out in such pieces
-	maxRecord     = 4 << 20  // more is written in several records, unless one batch is larger
+	journalGrowth = 1 << 20 // room is laid out in such pieces
+	maxRecord     = 4 << 20 // more is written in several records, unless one batch is larger
 )
 
 // kind of a record.

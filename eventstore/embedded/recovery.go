@@ -212,8 +212,8 @@ func (r *recovery) trimmed(list []segment, bound int64) ([]segment, error) {
 		switch {
 		case s.size < 0 && s.synced.from > 0:
 			return nil, fmt.Errorf("%s: missing, from byte 0, record offset %d; %d bytes of it were synced", s.path, s.base, s.synced.to)
-		case s.size < s.synced.from:
-			return nil, fmt.Errorf("%s: ends at byte %d, and was synced to byte %d; the segment begins with record offset %d", s.path, max(0, s.size), s.synced.to, s.base)
+		case s.size >= 0 && s.size < s.synced.from:
+			return nil, fmt.Errorf("%s: ends at byte %d, and was synced to byte %d; the segment begins with record offset %d", s.path, s.size, s.synced.to, s.base)
 		}
 	}
 	return list[gone:], nil
