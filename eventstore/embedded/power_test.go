@@ -167,14 +167,20 @@ type spot struct {
 
 // witness is what clients were told or have read.
 type witness struct {
-	mu  sync.Mutex
-	all map[spot]string
+	mu     sync.Mutex
+	all    map[spot]string
+	enough int           // so many
+	done   chan struct{} // closed when there are enough
 }
 
 func (w *witness) saw(partition int, offset int64, value string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all[spot{partition, offset}] = value
+	if w.done != nil && len(w.all) >= w.enough {
+		close(w.done)
+		w.done = nil
+	}
 }
 
 func (w *witness) statement() map[spot]string {
