@@ -156,6 +156,10 @@ func TestDamage(t *testing.T) {
 			want: []string{"partition t-1", fmt.Sprintf("ends at byte %d, and was synced to byte %d", size(last)-1, size(last))},
 		},
 		{
+			name: "a batch less", damage: func(d string) { edit(t, d+name(last), func(b []byte) []byte { return b[:lastBatch(b)] }) },
+			want: []string{"partition t-1", fmt.Sprintf("and was synced to byte %d", size(last))},
+		},
+		{
 			name: "no first segment", damage: func(d string) { _ = os.Remove(d + name(first)) },
 			want: []string{"partition t-1", name(first), "missing, from byte 0, record offset 0"},
 		},
@@ -311,7 +315,7 @@ func TestRandomDamage(t *testing.T) {
 			continue
 		}
 		opened++
-		if err := rec.apply(realDisk); err != nil {
+		if err := rec.apply(disk{func(*os.File) error { return nil }, func(string) error { return nil }, 0}); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		_ = rec.memory.close()

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"deed/eventstore"
 	"deed/eventstore/kafka"
@@ -258,7 +259,7 @@ func content(t *testing.T, l *kafka.Log, partition int) func(func(eventstore.Mes
 func load(t *testing.T, b *Broker, partitions int, w *witness, name string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := kafka.Open(ctx, kafka.Config{Brokers: []string{b.Addr()}, Producers: 2, Log: quiet})
+	c, err := kafka.Open(ctx, kafka.Config{Brokers: []string{b.Addr()}, Producers: 2, AppendTimeout: time.Second, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
