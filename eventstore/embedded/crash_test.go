@@ -20,6 +20,7 @@ import (
 const (
 	childEnv   = "DEED_TEST_BROKER_DIR"
 	roundEnv   = "DEED_TEST_ROUND"
+	modeEnv    = "DEED_TEST_DURABILITY"
 	partitions = 4
 	acksBefore = 4000 // a kill comes after so many acknowledgements
 	rounds     = 3
@@ -39,7 +40,11 @@ func TestMain(m *testing.M) {
 // child is a process that appends to its own broker, with many appends on the way, and writes a line for each one that
 // was acknowledged, until it is killed. It owns all partitions, as a node does.
 func child(dir, round string) error {
-	l, c, err := openLog(context.Background(), dir)
+	durability := embedded.Fsync
+	if os.Getenv(modeEnv) == fmt.Sprint(embedded.Process) {
+		durability = embedded.Process
+	}
+	l, c, err := openLog(context.Background(), embedded.Config{Dir: dir, Durability: durability})
 	if err != nil {
 		return err
 	}
@@ -63,8 +68,8 @@ func child(dir, round string) error {
 	}
 }
 
-func openLog(ctx context.Context, dir string) (*kafka.Log, *kafka.Cluster, error) {
-	b, err := embedded.Open(embedded.Config{Dir: dir})
+func openLog(ctx context.Context, config embedded.Config) (*kafka.Log, *kafka.Cluster, error) {
+	b, err := embedded.Open(config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,14 +91,20 @@ type place struct {
 
 // TestKill: what was acknowledged is there after kill -9, at its offset, and the next process owns everything at once.
 func TestKill(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) { testKill(t, mode.durability) })
+	}
+}
+
+func testKill(t *testing.T, d embedded.Durability) {
 	dir := t.TempDir()
 	acked := map[place]string{}
 	for round := range rounds {
-		n := run(t, dir, round, acked)
+		n := run(t, dir, round, d, acked)
 		t.Logf("round %d: killed after %d acknowledgements", round, n)
 	}
 	start := time.Now()
-	b := open(t, embedded.Config{Dir: dir})
+	b := open(t, embedded.Config{Dir: dir, Durability: d})
 	t.Logf("opened after the last kill in %s", time.Since(start))
 	start = time.Now()
 	c, err := kafka.Open(t.Context(), kafka.Config{Brokers: []string{b.Addr()}})
@@ -154,14 +165,14 @@ func TestKill(t *testing.T) {
 }
 
 // run starts a child, kills it after some acknowledgements, and takes note of all that it received.
-func run(t *testing.T, dir string, round int, acked map[place]string) int {
+func run(t *testing.T, dir string, round int, d embedded.Durability, acked map[place]string) int {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, fmt.Sprintf("%s=%d", roundEnv, round))
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, fmt.Sprintf("%s=%d", roundEnv, round), fmt.Sprintf("%s=%d", modeEnv, d))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

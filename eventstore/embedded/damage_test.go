@@ -1,0 +1,415 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// written makes a directory with the records of a broker that was closed, and says what they are. Segments are of 64 KiB.
+func written(t *testing.T, how Durability, partitions, records int) (string, map[spot]string) {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := Open(Config{Dir: dir, Durability: how, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.cluster.CreateTopic("t", int32(partitions), map[string]string{"segment.bytes": "65536"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil { // made behind the back of the syncer, which learns of it at the next start
+		t.Fatal(err)
+	}
+	if b, err = Open(Config{Dir: dir, Durability: how, Log: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	w, done := wants(records)
+	stop := load(t, b, partitions, w, "r")
+	<-done
+	stop()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, w.statement()
+}
+
+// wants is a witness who says when it has seen enough records.
+func wants(records int) (*witness, <-chan struct{}) {
+	done := make(chan struct{})
+	return &witness{all: map[spot]string{}, enough: records, done: done}, done
+}
+
+// copyDir gives a copy to damage.
+func copyDir(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// state is all files of a directory.
+func state(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			var b []byte
+			b, err = os.ReadFile(path)
+			files[path] = string(b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// edit changes a file.
+func edit(t *testing.T, path string, f func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, f(b), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lastSegment(t *testing.T, dir, partition string) (first, last string) {
+	t.Helper()
+	segs, err := segments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segs = slices.DeleteFunc(segs, func(s span) bool { return s.dir != partition })
+	if len(segs) < 2 {
+		t.Fatalf("%d segments in %s", len(segs), partition)
+	}
+	name := func(s span) string { return filepath.Join(dir, "partitions", s.dir, fmt.Sprint(s.base)+".dat") }
+	return name(segs[0]), name(segs[len(segs)-1])
+}
+
+// ofBatch is where the last batch of a segment begins.
+func lastBatch(b []byte) int {
+	at := 0
+	for {
+		h := parse(b[at:])
+		if at+int(h.size()) >= len(b) {
+			return at
+		}
+		at += int(h.size())
+	}
+}
+
+func flip(at int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		b[(at+len(b))%len(b)] ^= 0x10
+		return b
+	}
+}
+
+// TestDamage: what was synced and is damaged is refused, with its place, and nothing is changed; what a crash leaves is not.
+func TestDamage(t *testing.T) {
+	dir, stated := written(t, Fsync, 2, 2000)
+	first, last := lastSegment(t, dir, "t-1")
+	name := func(path string) string { return strings.TrimPrefix(path, dir) }
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	for _, c := range []struct {
+		name   string
+		damage func(dir string)
+		want   []string // in the error; none if it opens
+		repair string
+	}{
+		{name: "nothing", damage: func(string) {}},
+		{
+			name: "a bit in the middle", damage: func(d string) { edit(t, d+name(first), flip(30_000)) },
+			want: []string{"partition t-1", name(first), "at byte", "record offset", "checksum"},
+		},
+		{
+			name: "a bit in the last batch", damage: func(d string) { edit(t, d+name(last), flip(-1)) },
+			want: []string{"partition t-1", name(last), fmt.Sprintf("synced to byte %d", size(last))},
+		},
+		{
+			name: "an epoch, which has no checksum", damage: func(d string) {
+				edit(t, d+name(last), func(b []byte) []byte { return flip(lastBatch(b) + 15)(b) })
+			},
+			want: []string{"partition t-1", "epoch"},
+		},
+		{
+			name: "a shorter segment", damage: func(d string) { edit(t, d+name(last), func(b []byte) []byte { return b[:len(b)-1] }) },
+			want: []string{"partition t-1", fmt.Sprintf("ends at byte %d, and was synced to byte %d", size(last)-1, size(last))},
+		},
+		{
+			name: "a batch less", damage: func(d string) { edit(t, d+name(last), func(b []byte) []byte { return b[:lastBatch(b)] }) },
+			want: []string{"partition t-1", fmt.Sprintf("and was synced to byte %d", size(last))},
+		},
+		{
+			name: "no first segment", damage: func(d string) { _ = os.Remove(d + name(first)) },
+			want: []string{"partition t-1", name(first), "missing, from byte 0, record offset 0"},
+		},
+		{
+			name: "no last segment", damage: func(d string) { _ = os.Remove(d + name(last)) },
+			want: []string{"partition t-1", name(last), "missing"},
+		},
+		{name: "no topics", damage: func(d string) { _ = os.Remove(d + "/topics.json") }, want: []string{"topics.json"}},
+		{name: "no journal, no first segment", damage: func(d string) {
+			_ = os.Remove(d + "/journal.0")
+			_ = os.Remove(d + "/journal.1")
+			edit(t, d+name(first), flip(30_000))
+		}, want: []string{"partition t-1", name(first), "at byte"}},
+		{
+			name: "a torn end", repair: "torn end", damage: func(d string) {
+				edit(t, d+name(last), func(b []byte) []byte {
+					torn := b[lastBatch(b):]
+					torn = append([]byte{}, torn[:len(torn)-3]...)
+					h := parse(b[lastBatch(b):])
+					binary.BigEndian.PutUint64(torn, uint64(h.next()))
+					return append(b, torn...)
+				})
+			},
+		},
+		{name: "garbage behind", repair: "torn end", damage: func(d string) {
+			edit(t, d+name(last), func(b []byte) []byte { return append(b, make([]byte, 5000)...) })
+		}},
+		{name: "an index", repair: "index", damage: func(d string) {
+			edit(t, strings.TrimSuffix(d+name(last), "dat")+"idx", func(b []byte) []byte { return b[:len(b)-4] })
+		}},
+		{name: "no index", repair: "index", damage: func(d string) { _ = os.Remove(strings.TrimSuffix(d+name(first), "dat") + "idx") }},
+		{name: "a torn log of groups", repair: "torn end", damage: func(d string) {
+			edit(t, d+"/groups.log", func(b []byte) []byte { return append(b, 200, 0, 0, 0, 1, 2, 3) })
+		}},
+		{
+			name: "a damaged log of groups", want: []string{"groups.log", "entry at byte 0"},
+			damage: func(d string) {
+				edit(t, d+"/groups.log", func([]byte) []byte {
+					return flip(12)(append(frame(`{"type":"meta","g":"x"}`), frame(`{"type":"meta","g":"y"}`)...))
+				})
+			},
+		},
+		{
+			name: "an offset behind the end", want: []string{`group "readers"`, "offset 1000000", "partition 1", `topic "t"`, "ends at offset"},
+			damage: func(d string) {
+				edit(t, d+"/groups.log", func(b []byte) []byte {
+					return append(b, frame(`{"type":"commit","g":"readers","t":"t","p":1,"o":1000000}`)...)
+				})
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := copyDir(t, dir)
+			c.damage(d)
+			before := state(t, d)
+			if len(c.want) == 0 {
+				repairs := verify(t, d, 2, stated)
+				if (c.repair == "") != (len(repairs) == 0) || (len(repairs) > 0 && !strings.Contains(repairs[0].What, c.repair)) {
+					t.Errorf("repairs: %+v", repairs)
+				}
+				if repairs := verify(t, d, 2, stated); len(repairs) > 0 {
+					t.Errorf("the second time: %+v", repairs)
+				}
+				return
+			}
+			b, err := Open(Config{Dir: d, Log: quiet})
+			if err == nil {
+				_ = b.Close()
+				t.Fatal("it was opened")
+			}
+			for _, want := range append(c.want, "embedded broker: open "+d) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+			for path, now := range state(t, d) {
+				if before[path] != now {
+					t.Errorf("%s was changed", path)
+				}
+			}
+		})
+	}
+}
+
+func frame(s string) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(2+len(s)))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(append([]byte{1, 0}, s...), castagnoli))
+	return append(append(b, 1, 0), s...)
+}
+
+// TestTornWithoutFsync: with Process only one torn batch at the very end is cut.
+func TestTornWithoutFsync(t *testing.T) {
+	dir, _ := written(t, Process, 1, 1500)
+	b, err := Open(Config{Dir: dir, Durability: Process, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, done := wants(500)
+	stop := load(t, b, 1, w, "s")
+	<-done
+	stop()
+	killed := copyDir(t, dir) // as if it had been killed
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, last := lastSegment(t, killed, "t-0")
+	whole := copyDir(t, killed)
+	if repairs := verify(t, whole, 1, w.statement()); len(repairs) > 0 {
+		t.Errorf("repairs: %+v", repairs)
+	}
+	edit(t, last, flip(-1))
+	if b, err = Open(Config{Dir: copyDir(t, killed), Durability: Process, Log: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Repairs(); len(r) != 2 || r[0].To >= r[0].From || !strings.Contains(r[0].What, "torn") {
+		t.Errorf("repairs: %+v", r)
+	}
+	_ = b.Close()
+	edit(t, last, func(b []byte) []byte { return flip(lastBatch(b[:lastBatch(b)]) + 70)(b) }) // the one before, too
+	edit(t, last, flip(-1))                                                                   // and the last is whole again
+	if b, err = Open(Config{Dir: killed, Durability: Process, Log: quiet}); err == nil {
+		_ = b.Close()
+		t.Error("a damaged batch with a whole one behind it was cut")
+	} else if !strings.Contains(err.Error(), "whole record batches behind it") {
+		t.Error(err)
+	}
+}
+
+// TestRandomDamage damages one file at a time, anywhere, after a clean stop and after a power loss. The directory is refused,
+// or no byte that was synced is missing, and what the broker would read is whole.
+func TestRandomDamage(t *testing.T) {
+	seed := uint64(os.Getpid())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 2))
+	dir, _ := written(t, Fsync, 2, 1500)
+	cut, seen := interrupted(t, r)
+	opened, rounds := 0, 160
+	for i, from := range slices.Repeat([]string{dir, cut}, rounds/2) {
+		want := durable(t, from)
+		d := copyDir(t, from)
+		// After a power loss the end of the journal is the only copy of some records, and if it is damaged as well that cannot
+		// be told from a record that was on its way.
+		what := damage(t, r, d, from == dir)
+		before := state(t, d)
+		rec, err := examine(d)
+		if err != nil {
+			_ = rec.memory.close()
+			for path, now := range state(t, d) {
+				if before[path] != now {
+					t.Fatalf("%s: %s was changed", what, path)
+				}
+			}
+			continue
+		}
+		opened++
+		if err := rec.apply(disk{func(*os.File) error { return nil }, func(string) error { return nil }, 0}); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		_ = rec.memory.close()
+		for name, bytes := range want {
+			now, err := os.ReadFile(filepath.Join(d, name))
+			if err != nil || !strings.HasPrefix(string(now), bytes) {
+				t.Fatalf("%s: %s lacks what was synced (%v)", what, name, err)
+			}
+		}
+		if i%20 == 1 {
+			verify(t, d, 2, seen)
+		}
+	}
+	if opened == 0 || opened == rounds {
+		t.Errorf("%d of %d could be opened", opened, rounds)
+	}
+}
+
+// durable is what is known to be synced in a directory, by segment.
+func durable(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	m, err := remember(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.close() }()
+	want := map[string]string{}
+	for dirName, segs := range m.segs {
+		for base, known := range segs {
+			name := filepath.Join("partitions", dirName, fmt.Sprint(base)+".dat")
+			b, _ := os.ReadFile(filepath.Join(dir, name))
+			b = b[:known.from:known.from]
+			for _, p := range known.pieces {
+				piece := make([]byte, p.n)
+				if _, err := p.in.ReadAt(piece, p.at); err != nil {
+					t.Fatal(err)
+				}
+				b = append(b, piece...)
+			}
+			want[name] = string(b)
+		}
+	}
+	return want
+}
+
+// interrupted is a directory after a power loss, whose segments are partly in the journal only.
+func interrupted(t *testing.T, r *rand.Rand) (string, map[spot]string) {
+	t.Helper()
+	root := t.TempDir()
+	p := newPlatter(root)
+	b, err := open(Config{Dir: root, Log: quiet}, p.disk(128<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, done := wants(1500)
+	stop := load(t, b, 2, w, "p")
+	<-done
+	stated := w.statement()
+	dir := p.fail(t, r)
+	stop()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, stated
+}
+
+// damage changes one file of the log, the index or the journal: bits, a page of zeros, a shorter file.
+func damage(t *testing.T, r *rand.Rand, dir string, journals bool) string {
+	t.Helper()
+	var files []string
+	for path, b := range state(t, dir) {
+		if len(b) > 0 && !strings.HasSuffix(path, ".json") && (journals || !isJournal(filepath.Base(path))) {
+			files = append(files, path)
+		}
+	}
+	slices.Sort(files)
+	path := files[r.IntN(len(files))]
+	what := ""
+	edit(t, path, func(b []byte) []byte {
+		at := r.IntN(len(b))
+		switch r.IntN(4) {
+		case 0:
+			b, what = b[:at], fmt.Sprintf("%s cut at %d", path, at)
+		case 1:
+			what = fmt.Sprintf("%s zeroed at %d", path, at)
+			clear(b[at:min(len(b), at+journalPage)])
+		default:
+			if r.IntN(3) == 0 {
+				at = max(0, len(b)-1-r.IntN(min(len(b), 200)))
+			}
+			what = fmt.Sprintf("%s flipped at %d", path, at)
+			b[at] ^= 1 << r.IntN(8)
+		}
+		return b
+	})
+	return what
+}

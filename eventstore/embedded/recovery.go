@@ -1,0 +1,428 @@
+package embedded
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// Repair is something that was put right before the broker began. Nothing that anybody was answered for, or that a consumer
+// had read, is lost by one.
+type Repair struct {
+	File     string // below the data directory
+	Offset   int64  // of the first record that was lost or brought back; -1 where there are no records
+	From, To int64  // size of the file before and after, in bytes
+	What     string
+}
+
+// recovery is what is to be done before the broker opens a directory. It is found out whole before anything is changed.
+type recovery struct {
+	root    string
+	memory  *memory
+	ends    map[string]int64 // offset behind the last record, by partition
+	rolls   map[string]int64 // size of the segments of a partition, if it was set
+	tails   []*tail
+	repairs []Repair
+	steps   []func() error
+}
+
+// examine walks everything in a directory. An error means that something is missing or damaged that was synced once, or
+// that cannot be told from that; it names the file and the place. Nothing is changed.
+func examine(root string) (*recovery, error) {
+	m, err := remember(root)
+	r := &recovery{root: root, memory: m, ends: map[string]int64{}, rolls: map[string]int64{}}
+	if err != nil {
+		return r, err
+	}
+	disk, err := segments(root)
+	if err != nil {
+		return r, err
+	}
+	dirs, err := r.partitions()
+	if err != nil {
+		return r, err
+	}
+	found := map[string][]span{}
+	for _, s := range disk {
+		if !slices.Contains(dirs, s.dir) {
+			if s.size == 0 {
+				// It was made for a topic that did not come to be.
+				r.steps = append(r.steps, func() error { return os.RemoveAll(filepath.Join(root, "partitions", s.dir)) })
+				continue
+			}
+			return r, fmt.Errorf("%s: there are segments, and no such partition in topics.json", filepath.Join(root, "partitions", s.dir))
+		}
+		found[s.dir] = append(found[s.dir], s)
+	}
+	for dir, known := range m.segs {
+		if !slices.Contains(dirs, dir) && !nothing(known) {
+			return r, fmt.Errorf("%s: partition %s has records that were synced, and is not there", filepath.Join(root, "topics.json"), dir)
+		}
+	}
+	for _, dir := range dirs {
+		if err := r.partition(dir, found[dir]); err != nil {
+			return r, fmt.Errorf("partition %s: %w", dir, err)
+		}
+	}
+	return r, r.states()
+}
+
+// partitions lists the partitions that the broker will open, by the names of their directories.
+func (r *recovery) partitions() ([]string, error) {
+	var topics struct {
+		Topics []struct {
+			Name       string            `json:"name"`
+			Partitions int               `json:"partitions"`
+			Configs    map[string]string `json:"configs"`
+		} `json:"topics"`
+	}
+	path := filepath.Join(r.root, "topics.json")
+	b, err := os.ReadFile(path) //nolint:gosec // the operator's directory
+	if err == nil {
+		err = json.Unmarshal(b, &topics)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var dirs []string
+	for _, t := range topics.Topics {
+		for p := range t.Partitions {
+			dir := partitionDir(t.Name, int32(p)) //nolint:gosec // counts partitions
+			dirs = append(dirs, dir)
+			if n, ok := t.Configs["segment.bytes"]; ok {
+				r.rolls[dir] = rollOf("segment.bytes", &n)
+			}
+		}
+	}
+	meta := filepath.Join(r.root, "meta.json")
+	switch _, err2 := os.Stat(meta); {
+	case errors.Is(err2, fs.ErrNotExist) && len(dirs) > 0:
+		return nil, fmt.Errorf("%s is not there, and topics are", meta)
+	case errors.Is(err, fs.ErrNotExist):
+		r.steps = append(r.steps, func() error { return remove(meta) }) // a first start that did not come to its end
+	}
+	return dirs, nil
+}
+
+// nothing reports whether nothing was ever synced of a partition.
+func nothing(known map[int64]*synced) bool {
+	for _, s := range known {
+		if s.to > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func partitionDir(topic string, partition int32) string {
+	return url.PathEscape(topic) + "-" + strconv.Itoa(int(partition))
+}
+
+func (r *recovery) partition(dir string, disk []span) error {
+	t := newTail(r.root, dir)
+	if roll, ok := r.rolls[dir]; ok {
+		t.roll = min(t.roll, roll)
+	}
+	r.tails = append(r.tails, t)
+	r.ends[dir] = 0
+	if r.memory.dropped[topicOf(dir)] {
+		if len(disk) > 0 {
+			r.do(Repair{File: filepath.Join("partitions", dir), Offset: disk[0].base, What: "the deletion of the topic was completed"},
+				func() error { return os.RemoveAll(t.path) })
+		}
+		return nil
+	}
+	list, err := r.trimmed(r.merge(dir, disk), r.memory.trims[dir])
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	offset, epoch := list[0].base, int32(0)
+	if len(r.memory.segs[dir]) == 0 && r.memory.any && offset > max(0, r.memory.trims[dir]) {
+		return fmt.Errorf("%s: the segments before it are missing, from offset 0 to %d", list[0].path, offset)
+	}
+	for i := range list {
+		s := &list[i]
+		flaw, err := r.segment(s, &offset, &epoch)
+		if err != nil {
+			return err
+		}
+		if flaw != nil {
+			if err := r.torn(flaw, list[i:]); err != nil {
+				return err
+			}
+		}
+		if s.size > 0 || (s.size == 0 && s.base == 0) {
+			t.segs = append(t.segs, s.span)
+		}
+		if flaw != nil {
+			break
+		}
+	}
+	if len(t.segs) == 0 && list[0].base > 0 {
+		return fmt.Errorf("%s: no whole record batch is left in it, and the partition begins at offset %d", list[0].path, list[0].base)
+	}
+	r.ends[dir] = offset
+	r.snapshot(t, offset)
+	return nil
+}
+
+// merge puts together what is in the directory and what the journal knows.
+func (r *recovery) merge(dir string, disk []span) []segment {
+	var list []segment
+	for _, s := range disk {
+		list = append(list, segment{span: s})
+	}
+	for base, known := range r.memory.segs[dir] {
+		i := slices.IndexFunc(list, func(s segment) bool { return s.base == base })
+		if i < 0 {
+			i = len(list)
+			list = append(list, segment{span: span{dir, base, -1}})
+		}
+		list[i].synced = *known
+	}
+	slices.SortFunc(list, func(a, b segment) int { return int(a.base - b.base) })
+	for i := range list {
+		list[i].path = filepath.Join(r.root, "partitions", dir, strconv.FormatInt(list[i].base, 10)+".dat")
+	}
+	return list
+}
+
+// trimmed leaves out the segments below an offset that were to be removed, if any of them is gone.
+func (r *recovery) trimmed(list []segment, bound int64) ([]segment, error) {
+	gone := 0
+	for i := range list {
+		if list[i].size < 0 && i+1 < len(list) && list[i+1].base <= bound {
+			gone = i + 1
+		}
+	}
+	for _, s := range list[:gone] {
+		if s.size >= 0 {
+			r.do(Repair{File: r.name(s.path), Offset: s.base, From: s.size, What: "the deletion of records was completed"},
+				func() error { return errors.Join(os.Remove(s.path), removeIndex(s.path)) })
+		}
+	}
+	for _, s := range list[gone:] {
+		switch {
+		case s.size < 0 && s.synced.from > 0:
+			return nil, fmt.Errorf("%s: missing, from byte 0, record offset %d; %d bytes of it were synced", s.path, s.base, s.synced.to)
+		case s.size >= 0 && s.size < s.synced.from:
+			return nil, fmt.Errorf("%s: ends at byte %d, and was synced to byte %d; the segment begins with record offset %d", s.path, s.size, s.synced.to, s.base)
+		}
+	}
+	return list[gone:], nil
+}
+
+// segment walks one segment and plans what makes it as the journal knows it.
+func (r *recovery) segment(s *segment, offset *int64, epoch *int32) (*fault, error) {
+	if s.base != *offset {
+		return &fault{0, *offset, fmt.Sprintf("a gap: the segment begins with record offset %d", s.base)}, nil
+	}
+	index := openIndex(s.path)
+	defer index.close()
+	healed := s.base
+	at := int64(0)
+	_, next, flaw, err := s.walk(*offset, *epoch, func(h header) error {
+		at += h.size()
+		if at <= s.synced.from {
+			healed = h.next()
+		}
+		*epoch = h.epoch
+		return index.check(h)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	*offset = next
+	differs, err := s.differs()
+	if err != nil {
+		return nil, err
+	}
+	if differs {
+		to := s.length()
+		r.do(Repair{File: r.name(s.path), Offset: healed, From: max(0, s.size), To: to, What: "completed from the journal"}, s.heal)
+		s.size = to
+	}
+	if flaw != nil {
+		return flaw, nil
+	}
+	if s.length() <= 0 && s.base == 0 {
+		return nil, nil //nolint:nilnil // a partition that was not written to
+	}
+	if s.length() <= 0 {
+		r.do(Repair{File: r.name(s.path), Offset: s.base, What: "an empty segment was removed"},
+			func() error { return errors.Join(os.Remove(s.path), removeIndex(s.path)) })
+		return nil, nil //nolint:nilnil // nothing is wrong
+	}
+	if !index.complete() {
+		r.rebuild(s.path)
+	}
+	return nil, nil //nolint:nilnil // nothing is wrong
+}
+
+func (r *recovery) rebuild(path string) {
+	r.do(Repair{File: r.name(indexPath(path)), Offset: -1, What: "the index was made anew"}, func() error { return rebuildIndex(path) })
+}
+
+// torn decides about a segment that is not whole and those behind it: they are cut off if nobody can have been answered for
+// what is lost.
+func (r *recovery) torn(flaw *fault, list []segment) error {
+	s := &list[0]
+	where := fmt.Errorf("%s: at byte %d, record offset %d: %s", s.path, flaw.at, flaw.offset, flaw.why)
+	if flaw.at < s.synced.to {
+		return fmt.Errorf("%w; it was synced to byte %d", where, s.synced.to)
+	}
+	for _, later := range list[1:] {
+		if later.synced.to > 0 {
+			return fmt.Errorf("%w; %s behind it was synced", where, later.path)
+		}
+	}
+	if !r.memory.exact {
+		// Responses did not wait for the journal. Only what a write leaves that was cut short may go.
+		if len(list) > 1 {
+			return fmt.Errorf("%w; there is another segment behind it", where)
+		}
+		more, err := followed(s.path, flaw.at, flaw.offset)
+		if err != nil {
+			return err
+		}
+		if more {
+			return fmt.Errorf("%w; there are whole record batches behind it", where)
+		}
+	}
+	for _, later := range list[1:] {
+		r.do(Repair{File: r.name(later.path), Offset: later.base, From: later.size, What: "a segment behind a torn end was removed"},
+			func() error { return errors.Join(os.Remove(later.path), removeIndex(later.path)) })
+	}
+	if flaw.at == 0 && s.base > 0 {
+		r.do(Repair{File: r.name(s.path), Offset: flaw.offset, From: s.size, What: "a torn segment was removed: " + flaw.why},
+			func() error { return errors.Join(os.Remove(s.path), removeIndex(s.path)) })
+		s.size = 0
+		return nil
+	}
+	r.do(Repair{File: r.name(s.path), Offset: flaw.offset, From: s.size, To: flaw.at, What: "a torn end was cut: " + flaw.why},
+		func() error { return os.Truncate(s.path, flaw.at) })
+	s.size = flaw.at
+	r.rebuild(s.path)
+	return nil
+}
+
+// snapshot drops the broker's summary of a partition if it contradicts the segments: with it the broker would go on at a
+// wrong offset. Everything in it that counts is found in the segments.
+func (r *recovery) snapshot(t *tail, end int64) {
+	path := filepath.Join(t.path, "snapshot.json")
+	b, err := os.ReadFile(path) //nolint:gosec // the operator's directory
+	if err != nil {
+		return
+	}
+	var s struct {
+		High     int64             `json:"high_watermark"`
+		Stable   int64             `json:"last_stable_offset"`
+		Start    int64             `json:"log_start_offset"`
+		Aborted  []json.RawMessage `json:"aborted_txns"`
+		Segments []struct {
+			Base int64 `json:"base_offset"`
+			Size int64 `json:"size"`
+		} `json:"segments"`
+	}
+	good := json.Unmarshal(b, &s) == nil && len(s.Segments) == len(t.segs) && len(t.segs) > 0
+	for i := 0; good && i < len(t.segs); i++ {
+		good = s.Segments[i].Base == t.segs[i].base && s.Segments[i].Size == t.segs[i].size
+	}
+	if good && s.High == end && s.Stable == end && s.Start >= t.segs[0].base && s.Start <= end && len(s.Aborted) == 0 {
+		return
+	}
+	r.steps = append(r.steps, func() error { return os.Remove(path) }) // out of date after every crash: not worth a word
+}
+
+func (r *recovery) do(repair Repair, step func() error) {
+	r.repairs, r.steps = append(r.repairs, repair), append(r.steps, step)
+}
+
+func (r *recovery) name(path string) string {
+	name, err := filepath.Rel(r.root, path)
+	if err != nil {
+		return path
+	}
+	return name
+}
+
+// apply does what was found to do, and makes it durable. If we crash on the way, the next start finds the journal as it was
+// and does the rest.
+func (r *recovery) apply(d disk) error {
+	for i, step := range r.steps {
+		if err := step(); err != nil {
+			return fmt.Errorf("repair %d: %w", i+1, err)
+		}
+	}
+	return syncTree(r.root, d)
+}
+
+// differs reports whether the file lacks something that the journal has.
+func (s *segment) differs() (bool, error) {
+	if len(s.synced.pieces) == 0 {
+		return false, nil
+	}
+	if s.size < s.synced.to {
+		return true, nil
+	}
+	f, err := os.Open(s.path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }()
+	at := s.synced.from
+	for _, p := range s.synced.pieces {
+		same, err := equal(io.NewSectionReader(f, at, p.n), io.NewSectionReader(p.in, p.at, p.n))
+		if err != nil || !same {
+			return true, err
+		}
+		at += p.n
+	}
+	return false, nil
+}
+
+func equal(a, b io.Reader) (bool, error) {
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(a, x)
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, err
+		}
+		if _, err := io.ReadFull(b, y[:n]); err != nil {
+			return false, err
+		}
+		if string(x[:n]) != string(y[:n]) {
+			return false, nil
+		}
+	}
+}
+
+// heal writes to the file what the journal has of it.
+func (s *segment) heal() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	at := s.synced.from
+	for _, p := range s.synced.pieces {
+		_, err := io.Copy(io.NewOffsetWriter(f, at), io.NewSectionReader(p.in, p.at, p.n))
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		at += p.n
+	}
+	return f.Close()
+}
