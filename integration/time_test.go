@@ -167,7 +167,7 @@ func TestManyWaiting(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	c := s.clock("clock")
-	s.env = append(s.env, c.env())
+	s.env = []string{"DEED_UPKEEP=1s,5m", c.env()}
 	s.args = append(s.args, "--max-open", fmt.Sprint(2**waiting))
 	p := s.node(0)
 	s.deploy()

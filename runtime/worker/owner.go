@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +60,7 @@ type Owner struct {
 type live struct {
 	pending   int                 // own records enqueued and not read back
 	request   *eventstore.Message // the request's record, while it is held
+	kept      *prepared           // what a run needs of it, in memory of its own, while it waits
 	ticket    *Ticket             // place in Runs; nil if none is wanted
 	granted   bool
 	preparing bool
@@ -489,6 +492,40 @@ func (o *Owner) release(l *live) {
 		o.held -= len(l.request.Value)
 		l.request = nil
 	}
+	if l.kept != nil {
+		o.held -= l.kept.size()
+		l.kept = nil
+	}
+}
+
+// keep takes out of a held record what the run needs: the record's memory is that of everything that was read with it, and
+// this one waits.
+func (o *Owner) keep(l *live) {
+	if l.request == nil {
+		return
+	}
+	p, ok := fromRequest(eventstore.Decode(*l.request))
+	o.release(l)
+	if !ok || p.Payload.Stored {
+		return
+	}
+	k := &prepared{event: bytes.Clone(p.Payload.Inline)}
+	for _, v := range p.Env {
+		k.env = append(k.env, domain.EnvVar{Name: strings.Clone(v.Name), Value: strings.Clone(v.Value)})
+	}
+	if o.held+k.size() <= heldBytes {
+		l.kept = k
+		o.held += k.size()
+	}
+}
+
+// size is what it holds, in bytes.
+func (p *prepared) size() int {
+	n := len(p.event)
+	for _, v := range p.env {
+		n += len(v.Name) + len(v.Value)
+	}
+	return n
 }
 
 func (o *Owner) leaveRuns(l *live) {

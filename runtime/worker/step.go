@@ -140,6 +140,8 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 	})
 	if l.granted {
 		o.prepare(e, l)
+	} else {
+		o.keep(l)
 	}
 }
 
@@ -155,6 +157,10 @@ func (o *Owner) granted(id domain.InvocationID, t *Ticket) {
 func (o *Owner) prepare(e *partition.Entry, l *live) {
 	if e.Done > 0 && !e.Ready(max(o.now(), e.At)) {
 		o.leaveRuns(l)
+		return
+	}
+	if l.kept != nil && o.d.Engine.Loaded(e.Code) {
+		o.start(e, l, &prepared{env: l.kept.env, event: l.kept.event})
 		return
 	}
 	if l.request != nil && o.d.Engine.Loaded(e.Code) {

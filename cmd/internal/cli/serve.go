@@ -56,6 +56,7 @@ func (e *env) serve() *cobra.Command {
 	f.StringVar(&c.Data, "data", dataDir(), "data directory")
 	f.StringVar(&c.Listen, "listen", node.DefaultListen, "address to serve HTTP on; port 0 chooses a free one")
 	f.StringVar(&c.KafkaListen, "kafka-listen", "", "address to open the embedded broker on for other Kafka clients")
+	f.StringVar(&c.Durability, "durability", "fsync", "of the embedded broker: fsync (survives a power loss) or process (survives the death of the process)")
 	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
 	f.StringVar(&c.Blob, "blob", "", "where modules and large payloads are: file:///dir (default: the data directory; several nodes must share one)")
 	f.StringVar(&c.Namespace, "namespace", "deed", "prefix of topics and groups")

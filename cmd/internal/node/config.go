@@ -24,6 +24,9 @@ type Config struct {
 	Listen string
 	// KafkaListen opens the embedded broker at a known host:port to other clients. Defaults to a free port.
 	KafkaListen string
+	// Durability of the embedded broker: "fsync" (the default), where what was acknowledged or seen survives a power loss, or
+	// "process", where it survives the death of the process.
+	Durability string
 	// Brokers of a Kafka cluster to use instead of the embedded broker.
 	Brokers []string
 	// Blob is where modules and large payloads are: file:///dir, which every node must reach. Defaults to the node's own data
@@ -82,6 +85,12 @@ func (c Config) validate() (Config, error) {
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return c, fmt.Errorf("--listen %s is refused: without keys the server serves this machine only (use 127.0.0.1)", c.Listen)
+	}
+	if c.Durability == "" {
+		c.Durability = "fsync"
+	}
+	if c.Durability != "fsync" && c.Durability != "process" {
+		return c, fmt.Errorf("--durability %q: allowed are fsync and process", c.Durability)
 	}
 	if c.Namespace == "" {
 		c.Namespace = eventstore.DefaultNamespace

@@ -102,6 +102,15 @@ func (l *timedLog) Append(p int, records []eventstore.Message, done func(int64, 
 // watch adds what is asked of the node when somebody scrapes.
 func (m *metrics) watch(n *Node) {
 	m.registry.MustRegister(&asked{n})
+	if n.broker != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_log_bytes", Help: "Size of the embedded broker's log."}, func() float64 {
+			size, err := n.broker.Size()
+			if err != nil {
+				return -1
+			}
+			return float64(size)
+		}))
+	}
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_attempts_running", Help: "Attempts that run on this node, or are about to."}, func() float64 { return float64(n.deps.Runs.Running()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_deliveries_running", Help: "Deliveries to sinks that are under way on this node."}, func() float64 { return float64(n.deps.Tells.Running()) }),

@@ -148,7 +148,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	brokers := c.Brokers
 	producers := 1
 	if len(brokers) == 0 {
-		if n.broker, err = embedded.Open(embedded.Config{Dir: filepath.Join(c.Data, "log"), Listen: c.KafkaListen}); err != nil {
+		if err = n.openBroker(); err != nil {
 			return err
 		}
 		brokers, producers = []string{n.broker.Addr()}, c.Partitions

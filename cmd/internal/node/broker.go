@@ -1,0 +1,55 @@
+package node
+
+import (
+	"path/filepath"
+	"time"
+
+	"deed/eventstore/embedded"
+)
+
+// openBroker starts the embedded broker. That it fails stops the node: what it did not make durable is not acknowledged.
+func (n *Node) openBroker() error {
+	c := n.config
+	durability := embedded.Fsync
+	if c.Durability == "process" {
+		durability = embedded.Process
+	}
+	b, err := embedded.Open(embedded.Config{Dir: filepath.Join(c.Data, "log"), Listen: c.KafkaListen, Durability: durability, Log: c.Logger})
+	if err != nil {
+		return err
+	}
+	n.broker = b
+	n.readers.Go(func() {
+		select {
+		case err := <-b.Failed():
+			select {
+			case n.failed <- err:
+			default:
+			}
+		case <-n.run.Done():
+		}
+	})
+	n.readers.Go(n.watchSize)
+	return nil
+}
+
+// largeLog is when to say that the embedded broker's log is large: it is read into memory after an unclean stop, and nothing
+// is removed from it.
+const largeLog = 2 << 30
+
+// watchSize warns once when the log has become large.
+func (n *Node) watchSize() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		if size, err := n.broker.Size(); err == nil && size >= largeLog {
+			n.config.Logger.Warn("the embedded log is large, and nothing is removed from it: a cluster of Kafka brokers is for such (--brokers)", "bytes", size)
+			return
+		}
+		select {
+		case <-n.run.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
