@@ -75,7 +75,6 @@ func (p *producer) append(partition int32, records []eventstore.Message, done fu
 	l.calls = append(l.calls, c)
 	p.calls++
 	p.waiting++
-	p.queued += size
 	p.bytes.Add(int64(size))
 	for i := range out {
 		p.queue = append(p.queue, &out[i])
@@ -143,6 +142,7 @@ func (p *producer) landed(r *record) {
 	c := r.call
 	p.bytes.Add(-int64(r.size))
 	p.mu.Lock()
+	p.left()
 	l := p.lanes[r.Partition]
 	offset := l.offset(r.Offset)
 	if c.over.Load() {
@@ -194,7 +194,7 @@ func (l *lane) pop() *call {
 
 func (p *producer) failed(r *record, err error) {
 	c := r.call
-	p.bytes.Add(-int64(r.size))
+	p.let(r)
 	if c.over.Load() {
 		return
 	}

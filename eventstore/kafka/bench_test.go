@@ -292,3 +292,56 @@ func BenchmarkHop(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
+
+// BenchmarkPaced is the time to the acknowledgement of single records at a rate, over eight partitions: with the linger,
+// and never-p50 without it, in turn. They differ only on a cluster of three brokers or more (DEED_TEST_BROKERS), where the
+// topic is replicated; its first seconds are slow, so let it run for some rounds (-benchtime 5x).
+func BenchmarkPaced(b *testing.B) {
+	addrs, topic := brokers(b), newTopic()
+	m := sample()
+	for _, rate := range []int{500, 10_000} {
+		b.Run(fmt.Sprintf("%d a second", rate), func(b *testing.B) {
+			var logs [2]*kafka.Log
+			for i, linger := range []time.Duration{0, -1} {
+				logs[i] = open(b, connect(b, kafka.Config{Brokers: addrs, Linger: linger, Replication: min(len(addrs), 3)}), topic, 8)
+				paced(b, logs[i], m, rate, rate)
+			}
+			var took [2][]time.Duration
+			for b.Loop() {
+				for i, l := range logs {
+					took[i] = append(took[i], paced(b, l, m, rate, 2*rate)...)
+				}
+			}
+			for i, unit := range []string{"", "never-"} {
+				slices.Sort(took[i])
+				b.ReportMetric(float64(took[i][len(took[i])/2].Microseconds()), unit+"p50-µs")
+				b.ReportMetric(float64(took[i][len(took[i])*99/100].Microseconds()), unit+"p99-µs")
+			}
+		})
+	}
+}
+
+// paced appends n records at a rate and returns how long they took.
+func paced(b *testing.B, l eventstore.Log, m eventstore.Message, rate, n int) []time.Duration {
+	b.Helper()
+	took := make([]time.Duration, n)
+	var left sync.WaitGroup
+	left.Add(n)
+	start := time.Now()
+	for i := range n {
+		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+		if d := time.Until(due); d > 0 {
+			time.Sleep(d)
+		}
+		at := time.Now()
+		l.Append(i%8, []eventstore.Message{m}, func(_ int64, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			took[i] = time.Since(at)
+			left.Done()
+		})
+	}
+	left.Wait()
+	return took
+}

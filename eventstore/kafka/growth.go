@@ -114,15 +114,17 @@ func (l *Log) counted(ctx context.Context) (int, error) {
 		return before, refreshed
 	}
 	for _, p := range l.producers {
-		err = within(ctx, func() error { return p.client.RefreshMetadata(l.topic) })
-		if ctx.Err() != nil {
-			return before, err
+		for _, pipe := range p.pipes {
+			err = within(ctx, func() error { return pipe.client.RefreshMetadata(l.topic) })
+			if ctx.Err() != nil {
+				return before, err
+			}
+			heard, err := pipe.client.Partitions(l.topic)
+			if err != nil {
+				return before, err
+			}
+			count = min(count, len(heard))
 		}
-		heard, err := p.client.Partitions(l.topic)
-		if err != nil {
-			return before, err
-		}
-		count = min(count, len(heard))
 	}
 	return max(before, count), nil
 }

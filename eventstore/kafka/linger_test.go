@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"deed/eventstore"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestLingerRule: it waits under load behind slow acknowledgements, and at no other time.
@@ -21,8 +23,9 @@ func TestLingerRule(t *testing.T) {
 		}
 		expect := func(what string, onTheWay int, want bool) {
 			t.Helper()
-			if l.pays(onTheWay) != want {
-				t.Errorf("%s, %d on their way: it pays: %v", what, onTheWay, !want)
+			l.paid = time.Time{}
+			if l.wanted(time.Now(), onTheWay) != want {
+				t.Errorf("%s, %d on their way: wanted: %v", what, onTheWay, !want)
 			}
 		}
 		expect("nothing was acknowledged yet", 100, false)
@@ -39,24 +42,27 @@ func TestLingerRule(t *testing.T) {
 		time.Sleep(time.Second)
 		ack(5 * time.Millisecond)
 		expect("slow for long", 100, true)
+		if time.Sleep(lingerFor - 1); !l.wanted(time.Now(), 0) {
+			t.Error("a short lull ends it")
+		}
+		if time.Sleep(time.Nanosecond); l.wanted(time.Now(), 0) {
+			t.Error("a long lull does not end it")
+		}
 		time.Sleep(time.Minute)
 		ack(time.Millisecond)
 		expect("fast after a pause", 100, false)
-		l.most = 0
-		time.Sleep(time.Minute)
-		ack(time.Second)
-		expect("never", 100, false)
 	})
 }
 
-// TestLingerNeedsReplicas: without replicas it never waits, with them what waited lands in order, whoever closes when.
+// TestLingerNeedsReplicas: without replicas there is one producer; with them what is appended lands in the order of the
+// calls, however often the producers change.
 func TestLingerNeedsReplicas(t *testing.T) {
 	b, err := kfake.NewCluster(kfake.NumBrokers(3))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	for replication, want := range map[int]time.Duration{1: 0, 3: defaultLinger} {
+	for replication, pipes := range map[int]int{1: 1, 3: 2} {
 		c, err := Open(t.Context(), Config{Brokers: b.ListenAddrs(), Replication: replication})
 		if err != nil {
 			t.Fatal(err)
@@ -70,32 +76,110 @@ func TestLingerNeedsReplicas(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := l.producers[0]
-		p.mu.Lock()
-		if p.linger.most != want {
-			t.Errorf("with replication %d it waits %s, want %s", replication, p.linger.most, want)
+		if len(p.pipes) != pipes {
+			t.Errorf("with replication %d there are %d producers, want %d", replication, len(p.pipes), pipes)
 		}
-		if p.linger.most > 0 {
-			p.linger.most, p.linger.this, p.linger.since = time.Hour, time.Minute, time.Now() // every wait ends by another end
-		}
-		p.mu.Unlock()
-		const n = 3000
-		offsets := make(chan int64, n)
-		for range n {
-			l.Append(0, []eventstore.Message{{Value: make([]byte, 1000)}}, func(offset int64, err error) {
-				if err != nil {
-					t.Error(err)
-				}
-				offsets <- offset
-			})
+		const rounds, n = 30, 100
+		offsets := make(chan int64, rounds*n)
+		changes, on := 0, false
+		for round := range rounds {
+			p.mu.Lock()
+			if p.linger.on != on {
+				changes++
+				on = p.linger.on
+			}
+			if p.linger.fixed, p.linger.paid = (time.Time{}), (time.Time{}); round%2 == 0 {
+				p.linger.paid = time.Now() // as if the rule said so
+			}
+			p.mu.Unlock()
+			for range n {
+				l.Append(0, []eventstore.Message{{Value: make([]byte, 1000)}}, func(offset int64, err error) {
+					if err != nil {
+						t.Error(err)
+					}
+					offsets <- offset
+				})
+			}
+			if round%3 > 0 {
+				continue // the next change finds this round under way
+			}
+			for len(offsets) < (round+1)*n {
+				runtime.Gosched()
+			}
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for i := range int64(n) {
+		for i := range int64(rounds * n) {
 			if got := <-offsets; got != i {
 				t.Fatalf("offset %d, want %d", got, i)
 			}
 		}
+		if changes == 0 && pipes == 2 {
+			t.Error("the producers never changed")
+		}
+		t.Logf("%d changes", changes)
 		_ = c.Close()
+	}
+}
+
+// TestLingerStalled: a producer that does not become empty is not waited for, and what is appended then lands all the
+// same.
+func TestLingerStalled(t *testing.T) {
+	b, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c, err := Open(t.Context(), Config{Brokers: b.ListenAddrs(), Replication: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.EnsureTopic(t.Context(), "t", 1); err != nil {
+		t.Fatal(err)
+	}
+	l, err := c.Log("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, free := make(chan struct{}, 100), make(chan struct{})
+	b.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // the broker's signature
+		held <- struct{}{}
+		<-free
+		return nil, nil, false
+	})
+	offsets := make(chan int64, 2)
+	one := func() {
+		l.Append(0, []eventstore.Message{{Value: []byte("x")}}, func(offset int64, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			offsets <- offset
+		})
+	}
+	one()
+	<-held
+	p := l.producers[0]
+	p.mu.Lock()
+	p.linger.paid = time.Now()
+	p.mu.Unlock()
+	one()
+	for given := false; !given; runtime.Gosched() {
+		p.mu.Lock()
+		given = !p.linger.fixed.IsZero()
+		if p.linger.on {
+			t.Fatal("the producers changed while one held a record")
+		}
+		p.mu.Unlock()
+	}
+	close(free)
+	for i := range int64(2) {
+		if got := <-offsets; got != i {
+			t.Errorf("offset %d, want %d", got, i)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

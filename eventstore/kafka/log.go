@@ -47,7 +47,7 @@ func (c *Cluster) openLog(topic string, producers int) (*Log, error) {
 	l.growth.count.Store(int64(len(ps)))
 	l.open, l.shut = context.WithCancelCause(context.Background())
 	for range min(producers, len(ps)) {
-		p, err := newProducer(c.config, topic)
+		p, err := newProducer(c.config, topic, c.lingers(topic))
 		if err != nil {
 			close(l.grown)
 			return nil, errors.Join(fmt.Errorf("kafka: open topic %s: %w", topic, err), l.Close())

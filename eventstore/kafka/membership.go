@@ -87,9 +87,14 @@ func (m *membership) Run(ctx context.Context, assigned, revoked func(int)) error
 			m.cluster.config.Log.Warn("group", "group", m.group, "error", err)
 		}
 	}()
-	h := &claims{membership: m, consumer: group, assigned: assigned, revoked: revoked}
+	h := &claims{membership: m, consumer: group, assigned: assigned, revoked: revoked, ctx: ctx}
+	// The session outlives ctx until every partition was let go of: ended in the middle of a rebalance it would forget its
+	// generation, and what is committed last would not count.
+	session, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { h.leave(end) })()
 	for ctx.Err() == nil {
-		if err := group.Consume(ctx, []string{m.topic}, h); err != nil && ctx.Err() == nil {
+		if err := group.Consume(session, []string{m.topic}, h); err != nil && ctx.Err() == nil {
 			m.cluster.config.Log.Warn("group session ended", "group", m.group, "error", err)
 			_ = wait(ctx, rejoinBackoff)
 		}
@@ -116,10 +121,16 @@ func (m *membership) hold(partition int, held bool) {
 	}
 }
 
+// claims are the partitions of a member.
 type claims struct {
 	*membership
 	consumer          sarama.ConsumerGroup
 	assigned, revoked func(int)
+	ctx               context.Context // Run's
+
+	let  sync.Mutex // guards the rest
+	have int        // partitions of which revoked has not returned
+	end  func()     // nil until the member leaves; to be called when it has nothing any more
 }
 
 func (h *claims) Setup(s sarama.ConsumerGroupSession) error {
@@ -129,23 +140,64 @@ func (h *claims) Setup(s sarama.ConsumerGroupSession) error {
 
 func (h *claims) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
-// ConsumeClaim holds a partition from its assignment to its revocation. Messages is drained always: one claim that does
-// not would starve all others of its broker.
+// ConsumeClaim holds a partition from its assignment to its revocation, or until the member leaves. Sarama takes the end
+// of a claim for the end of the session, so it then waits for that.
 func (h *claims) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	p := int(c.Partition())
 	h.consumer.Pause(map[string][]int32{h.topic: {c.Partition()}})
-	h.hold(p, true)
-	defer h.hold(p, false)
-	h.assigned(p)
-	defer h.revoked(p)
+	if h.take() {
+		h.hold(p, true)
+		h.assigned(p)
+		drain(s, c, h.ctx.Done())
+		h.revoked(p)
+		h.hold(p, false)
+		h.give()
+	}
+	drain(s, c, nil)
+	return nil
+}
+
+// drain waits for the end of a claim. Messages is drained always: one claim that does not would starve all others of its
+// broker.
+func drain(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim, over <-chan struct{}) {
 	for {
 		select {
 		case _, ok := <-c.Messages():
 			if !ok {
-				return nil
+				return
 			}
 		case <-s.Context().Done():
-			return nil
+			return
+		case <-over:
+			return
 		}
+	}
+}
+
+// take reports whether the member still takes partitions.
+func (h *claims) take() bool {
+	h.let.Lock()
+	defer h.let.Unlock()
+	if h.end != nil {
+		return false
+	}
+	h.have++
+	return true
+}
+
+func (h *claims) give() {
+	h.let.Lock()
+	defer h.let.Unlock()
+	if h.have--; h.have == 0 && h.end != nil {
+		h.end()
+	}
+}
+
+// leave makes the member take nothing more, and calls end when it has nothing any more.
+func (h *claims) leave(end func()) {
+	h.let.Lock()
+	defer h.let.Unlock()
+	if h.end = end; h.have == 0 {
+		end()
 	}
 }

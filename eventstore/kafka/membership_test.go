@@ -11,6 +11,8 @@ import (
 	"deed/eventstore/embedded"
 	"deed/eventstore/kafka"
 	"deed/eventstore/storetest"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // group watches who owns what. A member is a number; 0 is nobody.
@@ -205,4 +207,66 @@ func TestLeaveWhileJoining(t *testing.T) {
 	}
 	g.join(c, 2)
 	g.until(map[int]int{2: 4})
+}
+
+// TestCommitBetweenGenerations: a member that leaves while its answer to a join is on the way is one all the same, and
+// what it commits last is committed.
+func TestCommitBetweenGenerations(t *testing.T) {
+	b := fake(t, "t")
+	c := connect(t, kafka.Config{Brokers: b.ListenAddrs()})
+	assigned, done := make(chan struct{}), make(chan error, 1)
+	ctx, leave := context.WithCancel(t.Context())
+	m := c.Membership("g", "t")
+	left := make(chan error, 2)
+	go func() {
+		left <- m.Run(ctx, func(int) { close(assigned) }, func(p int) {
+			held, err := m.Holds(t.Context(), p)
+			if !held || err != nil {
+				t.Errorf("holds: %v, %v", held, err)
+			}
+			done <- m.Commit(t.Context(), p, eventstore.Position{Offset: 7})
+		})
+	}()
+	<-assigned
+	syncing, free := make(chan struct{}, 100), make(chan struct{})
+	b.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // the broker's signature
+		b.KeepControl()
+		syncing <- struct{}{}
+		b.SleepControl(func() { <-free })
+		return nil, nil, false
+	})
+	asked := make(chan struct{}, 100)
+	b.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // the broker's signature
+		b.KeepControl()
+		asked <- struct{}{}
+		return nil, nil, false
+	})
+	other, cancel := context.WithCancel(t.Context())
+	go func() { left <- c.Membership("g", "t").Run(other, func(int) {}, func(int) {}) }()
+	<-syncing
+	<-syncing // both have joined the next generation
+	for len(asked) > 0 {
+		<-asked
+	}
+	leave()
+	for range 3 {
+		select {
+		case <-asked: // with the generation before
+		case err := <-done:
+			t.Fatalf("the last commit was not tried again: %v", err)
+		}
+	}
+	close(free)
+	if err := <-done; err != nil {
+		t.Errorf("the last commit: %v", err)
+	}
+	if at, err := m.Committed(t.Context(), 0); err != nil || at.Offset != 7 {
+		t.Errorf("%+v is committed, %v, want 7", at, err)
+	}
+	cancel()
+	for range 2 {
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -184,9 +184,18 @@ func (m *membership) judge(code sarama.KError, asked place) error {
 		if now := (place{m.session.MemberID(), m.session.GenerationID()}); now != asked {
 			return errRejoining // it has joined again in the meantime
 		}
-		if code == sarama.ErrIllegalGeneration && m.session.Context().Err() == nil {
-			return errRejoining // the next generation has begun, and we shall hear of it; or the next heartbeat ends the session
+		if code == sarama.ErrIllegalGeneration && !putOut(m.session) {
+			// The coordinator has a generation more than we have heard of: its answer to our join is on the way, also when
+			// the session is about to end. If it is not, the next heartbeat says so.
+			return errRejoining
 		}
 	}
 	return fmt.Errorf("%w: %w", eventstore.ErrNotMember, code)
+}
+
+// putOut reports whether the session ended because the group does not count this member as one any more.
+func putOut(s sarama.ConsumerGroupSession) bool {
+	cause := context.Cause(s.Context())
+	return errors.Is(cause, sarama.ErrUnknownMemberId) || errors.Is(cause, sarama.ErrIllegalGeneration) || errors.Is(cause, sarama.ErrFencedInstancedId) ||
+		errors.Is(cause, sarama.ErrSessionHeartbeatFailed)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"deed/eventstore"
@@ -23,27 +24,87 @@ func RecordOf(ctx context.Context) (eventstore.Message, bool) {
 
 // deliver is a worker: it hands out one message after another and waits for the answer to each.
 func (w *window) deliver() {
-	for i := w.pick(); i != nil; i = w.pick() {
-		ctx, cancel := context.WithCancel(context.WithValue(w.alive, recordKey{}, &i.record))
+	var ended *item
+	for i := w.turn(nil); i != nil; i = w.turn(ended) {
+		ended = nil
+		d := &delivery{Context: w.alive, record: &i.record}
 		m := toMessage(&i.record)
-		m.SetContext(ctx)
+		m.SetContext(d)
 		select {
 		case w.out <- m:
-			w.answer(i, m)
+			if w.answer(d, m) {
+				ended = i
+			} else {
+				w.again(i)
+			}
 		case <-w.alive.Done():
 		}
-		cancel()
+		d.end(context.Canceled)
 	}
 }
 
-// answer waits for the handler, or until the window is given up.
-func (w *window) answer(i *item, m *message.Message) {
+// answer waits for the handler, or until the window is given up, and reports whether the message was acknowledged.
+func (w *window) answer(d *delivery, m *message.Message) bool {
 	select {
 	case <-m.Acked():
-		w.done(i)
+		return true
 	case <-m.Nacked():
-		w.again(i)
+		return false
+	case <-w.alive.Done():
+		d.end(w.alive.Err())
+	}
+	select {
+	case <-m.Acked():
+		return true
+	case <-m.Nacked():
 	case <-w.given.Done():
+	}
+	return false
+}
+
+// delivery is the context of a message: the window's, until the message is answered. It is not one of package context's
+// because those that come from one parent share its lock; the worker waits for the parent anyhow.
+type delivery struct {
+	context.Context
+	record *eventstore.Message
+
+	mu   sync.Mutex // guards the rest
+	done chan struct{}
+	err  error
+}
+
+func (d *delivery) Value(key any) any {
+	if key == (recordKey{}) {
+		return d.record
+	}
+	return d.Context.Value(key)
+}
+
+func (d *delivery) Done() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done == nil {
+		if d.done = make(chan struct{}); d.err != nil {
+			close(d.done)
+		}
+	}
+	return d.done
+}
+
+func (d *delivery) Err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
+func (d *delivery) end(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err != nil {
+		return
+	}
+	if d.err = err; d.done != nil {
+		close(d.done)
 	}
 }
 

@@ -62,11 +62,12 @@ func (w *window) fetch(next *int64) error {
 		*next = at.Offset
 	}
 	return w.source.Follow(w.fetching, w.partition, *next, func(batch []eventstore.Message) error {
-		for _, r := range batch {
-			if !w.take(r) {
-				return errEnded
-			}
-			*next = r.Offset + 1
+		n := w.take(batch)
+		if n > 0 {
+			*next = batch[n-1].Offset + 1
+		}
+		if n < len(batch) {
+			return errEnded
 		}
 		return nil
 	})

@@ -76,6 +76,7 @@ func (s suiteSubscriber) SubscribeInitialize(topic string) error {
 
 // TestSuite is Watermill's own.
 func TestSuite(t *testing.T) {
+	t.Parallel() // it waits for groups
 	c := connect(t, kafka.Config{Brokers: brokers(t)})
 	inGroup := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 		t.Helper()

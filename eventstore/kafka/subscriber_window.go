@@ -66,31 +66,35 @@ func newWindow(s *subscription, partition int) *window {
 	return w
 }
 
-// take puts a record into the window. It waits for room, and reports whether it was put there.
-func (w *window) take(r eventstore.Message) bool {
+// take puts records into the window, waiting for room, and returns how many it has put there: all, but if the window ends.
+func (w *window) take(batch []eventstore.Message) int {
+	items := make([]item, len(batch)) // they live about as long as the batch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.full() && w.fetching.Err() == nil {
-		w.room.Wait()
+	for n := range batch {
+		for w.full() && w.fetching.Err() == nil {
+			w.room.Wait()
+		}
+		if w.fetching.Err() != nil || w.over {
+			return n
+		}
+		i := &items[n]
+		i.record = batch[n]
+		w.span = append(w.span, i)
+		w.bytes += i.size()
+		if i.record.Key == nil { // no key is not a key
+			w.hand(i)
+			continue
+		}
+		i.key = string(i.record.Key)
+		before := w.last[i.key]
+		if w.last[i.key] = i; before != nil {
+			before.next = i
+		} else {
+			w.hand(i)
+		}
 	}
-	if w.fetching.Err() != nil || w.over {
-		return false
-	}
-	i := &item{record: r}
-	w.span = append(w.span, i)
-	w.bytes += i.size()
-	if r.Key == nil { // no key is not a key
-		w.hand(i)
-		return true
-	}
-	i.key = string(r.Key)
-	before := w.last[i.key]
-	if w.last[i.key] = i; before != nil {
-		before.next = i
-	} else {
-		w.hand(i)
-	}
-	return true
+	return len(batch)
 }
 
 // hand makes an item ready and sees to it that somebody works on it. The window is locked.
@@ -115,10 +119,13 @@ func (w *window) stopHanding() {
 	w.room.Broadcast()
 }
 
-// pick waits for an item that is ready; nil when there will be none.
-func (w *window) pick() *item {
+// turn takes note that a worker's item was acknowledged, if it has one, and waits for the next; nil when there will be none.
+func (w *window) turn(ended *item) *item {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if ended != nil {
+		w.acknowledged(ended)
+	}
 	for !w.over {
 		for len(w.ready) > 0 {
 			i := w.ready[0]
@@ -138,10 +145,8 @@ func (w *window) pick() *item {
 	return nil
 }
 
-// done takes note that an item was acknowledged.
-func (w *window) done(i *item) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// acknowledged moves the low-water mark, and makes ready what waited for the item. The window is locked.
+func (w *window) acknowledged(i *item) {
 	i.ended = true
 	if i.next != nil {
 		w.hand(i.next)
