@@ -108,7 +108,12 @@ func TestBadInput(t *testing.T) {
 		{"event over 6 MiB", "POST", invoke, strings.Repeat("x", 6<<20+1), nil, 413, "6 MiB", true},
 		{"wait out of range", "POST", invoke, "1", http.Header{"Prefer": {"wait=901"}}, 400, "900", true},
 		{"wait of zero", "POST", invoke, "1", http.Header{"Prefer": {"wait=0"}}, 400, "900", true},
-		{"idempotency key", "POST", invoke, "1", http.Header{"Idempotency-Key": {"k"}}, 400, "Idempotency-Key", false},
+		{"idempotency key: too long", "POST", invoke, "1", http.Header{"Idempotency-Key": {strings.Repeat("k", 256)}}, 400, "255", false},
+		{"idempotency key: empty", "POST", invoke, "1", http.Header{"Idempotency-Key": {""}}, 400, "printable", false},
+		{"idempotency key: not ASCII", "POST", invoke, "1", http.Header{"Idempotency-Key": {"schlüssel"}}, 400, "printable", false},
+		{"idempotency key: an open quote", "POST", invoke, "1", http.Header{"Idempotency-Key": {`"k`}}, 400, "quote", false},
+		{"idempotency key: two of them", "POST", invoke, "1", http.Header{"Idempotency-Key": {"a", "b"}}, 400, "more than one", false},
+		{"idempotency key: of a function that is not there", "POST", "/v1/functions/nobody/invocations", "1", http.Header{"Idempotency-Key": {"k"}}, 404, "nobody", false},
 
 		{"module: empty", "PUT", "/v1/functions/m", "", nil, 400, "module", false},
 		{"module: truncated", "PUT", "/v1/functions/m", string(echo[:len(echo)/2]), nil, 400, "module", false},

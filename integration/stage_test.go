@@ -470,3 +470,6 @@ func send(t testing.TB, p sarama.SyncProducer, partition int32, m *sarama.Consum
 		t.Fatal(err)
 	}
 }
+
+// sleepModule is a function that sleeps.
+func sleepModule(d time.Duration) []byte { return wasmtest.Sleep(d.Nanoseconds()) }

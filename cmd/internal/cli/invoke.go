@@ -15,12 +15,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deed/cmd/internal/door"
 	"deed/cmd/internal/httpapi"
 	"deed/domain"
 )
 
 func (e *env) invoke() *cobra.Command {
-	var data string
+	var data, key string
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "invoke NAME", Short: "Invoke a function; prints the request id, or with --wait the result", Args: args(1, 1),
@@ -32,8 +33,12 @@ func (e *env) invoke() *cobra.Command {
 			if wait != 0 && wait < time.Second {
 				return usageError{fmt.Errorf("--wait %s is out of range: allowed are 1s to 15m", wait)}
 			}
-			ctx := cmd.Context()
-			id, ended, err := e.client().Invoke(ctx, a[0], event, wait)
+			if cmd.Flags().Changed("key") {
+				if err := door.CheckKey(key); err != nil {
+					return err
+				}
+			}
+			id, ended, err := e.client().InvokeKey(cmd.Context(), a[0], key, event, wait)
 			if err != nil {
 				return err
 			}
@@ -49,6 +54,7 @@ func (e *env) invoke() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "the event; @FILE reads a file, - reads stdin")
+	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same call with the same key, within 24 hours, is the same request")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait for the outcome and print the result's bytes; --wait alone waits 30s")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "30s"
 	return cmd

@@ -34,6 +34,7 @@ type Door struct {
 	Model     *invocations.Model
 	Blobs     Blobs
 	Modules   Checker
+	Keys      Keys       // nil: calls with an idempotency key are refused
 	Slots     func() int // the partition for the next request: one that this node owns when it owns any
 	Now       func() time.Time
 	Random    func([]byte)
@@ -48,7 +49,8 @@ type Door struct {
 	// BrokerTime is the latest time that the broker gave a record which this node has read; zero if it gives none. May be nil.
 	BrokerTime func() time.Time
 
-	inFlight atomic.Int64 // requests that are being appended
+	keyWait  time.Duration // tests shorten keyPatience
+	inFlight atomic.Int64  // requests that are being appended
 	clock    comparison
 }
 
@@ -59,6 +61,7 @@ const AckWithin = 30 * time.Second
 // Unacknowledged says that a request was appended and not acknowledged in time. Whether it will run is unknown.
 type Unacknowledged struct {
 	ID  domain.InvocationID
+	Key string // the call's idempotency key: with one, the same call may be made again
 	Err error
 }
 
@@ -69,9 +72,8 @@ func (u *Unacknowledged) Unwrap() error { return u.Err }
 
 // Accepted is where an accepted request stands.
 type Accepted struct {
-	ID        domain.InvocationID
-	Partition int
-	Offset    int64
+	ID       domain.InvocationID
+	Replayed bool // an earlier call with the same idempotency key was accepted
 }
 
 // Invoke accepts an event for the newest version of a function. Errors are a *domain.Rejection (nothing was written), an
@@ -89,16 +91,26 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 	if err := d.admits(); err != nil {
 		return Accepted{}, err
 	}
+	var began time.Time
+	if req.ID, began, err = d.identify(d.Slots()); err != nil {
+		return Accepted{}, err
+	}
+	req.Deadline = req.ID.T0().Add(req.Policy.Age())
+	return d.submit(ctx, req, event, trace, began)
+}
+
+// identify makes the id of a request that is accepted now.
+func (d *Door) identify(slot int) (domain.InvocationID, time.Time, error) {
 	var tail [8]byte
 	d.Random(tail[:])
 	began := d.Now()
 	t0 := domain.InstantOf(began)
-	slot := d.Slots()
-	if err := d.behind(slot, t0); err != nil {
-		return Accepted{}, err
-	}
-	req.ID = domain.NewInvocationID(t0, slot, tail)
-	req.Deadline = t0.Add(req.Policy.Age())
+	return domain.NewInvocationID(t0, slot, tail), began, d.behind(slot, t0)
+}
+
+// submit appends a request that is complete but for its payload and was accepted at began, and waits for the
+// acknowledgement.
+func (d *Door) submit(ctx context.Context, req domain.InvocationRequested, event []byte, trace string, began time.Time) (Accepted, error) {
 	if domain.EncodedLen(event) <= domain.MaxInline {
 		req.Payload = domain.Bytes(event)
 	} else {
@@ -109,18 +121,18 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 		req.Payload = domain.Payload{Stored: true, Digest: digest, Size: int64(len(event))}
 	}
 	offset, err := d.append(ctx, d.Log, req.ID.Slot(), domain.Record{
-		ID: domain.RequestRecordID(req.ID), Subject: req.ID, At: t0, Trace: trace, Event: req,
+		ID: domain.RequestRecordID(req.ID), Subject: req.ID, At: req.ID.T0(), Trace: trace, Event: req,
 	}, began)
 	if err != nil {
 		if rejection := (*domain.Rejection)(nil); errors.As(err, &rejection) {
 			return Accepted{}, err
 		}
-		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, err}
+		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, req.Key, err}
 	}
-	if err := d.compareClocks(ctx, slot, offset, began); err != nil {
-		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, err}
+	if err := d.compareClocks(ctx, req.ID.Slot(), offset, began); err != nil {
+		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, req.Key, err}
 	}
-	return Accepted{req.ID, req.ID.Slot(), offset}, nil
+	return Accepted{ID: req.ID}, nil
 }
 
 // admits refuses, before anything is written, what this node could not see through.
@@ -172,7 +184,8 @@ func (d *Door) append(ctx context.Context, log eventstore.Log, p int, r domain.R
 	defer timeout.Stop()
 	select {
 	case a := <-acked:
-		if a.err == nil && domain.InstantOf(d.Now()).Sub(r.At) > AckWithin {
+		now := d.Now()
+		if wall := domain.InstantOf(now).Sub(domain.InstantOf(began)); a.err == nil && max(wall, now.Sub(began)) > AckWithin {
 			a.err = fmt.Errorf("acknowledged after more than %s: %w", AckWithin, eventstore.ErrUnknownOutcome)
 		}
 		return a.offset, a.err

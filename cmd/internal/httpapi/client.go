@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"deed/cmd/internal/door"
 )
 
 // Client speaks to a server.
@@ -84,7 +86,19 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 
 // Invoke sends an event and returns the request id, and the invocation if it ended within wait.
 func (c *Client) Invoke(ctx context.Context, function string, event []byte, wait time.Duration) (id string, ended *Invocation, err error) {
+	return c.InvokeKey(ctx, function, "", event, wait)
+}
+
+// InvokeKey is Invoke with an idempotency key: made again it returns the same request id. "" is none. A key that is not one is
+// refused before anything is sent.
+func (c *Client) InvokeKey(ctx context.Context, function, key string, event []byte, wait time.Duration) (id string, ended *Invocation, err error) {
 	h := http.Header{"Content-Type": {"application/octet-stream"}}
+	if key != "" {
+		if err := door.CheckKey(key); err != nil {
+			return "", nil, err
+		}
+		h.Set(headerKey, quote(key))
+	}
 	if wait > 0 {
 		h.Set("Prefer", fmt.Sprintf("wait=%d", max(1, int(wait.Seconds()))))
 	}

@@ -80,8 +80,11 @@ var queries = map[string][][3]string{
 		{"max_output", "query", "output limit, like 6MiB"},
 		{"env", "query", "NAME=VALUE; may be repeated"},
 	},
-	"POST /v1/functions/{name}/invocations": {{"Prefer", "header", "wait=SECONDS answers with the outcome (200) if it comes in time, else 202"}},
-	"GET /v1/invocations/{id}":              {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
+	"POST /v1/functions/{name}/invocations": {
+		{"Prefer", "header", "wait=SECONDS answers with the outcome (200) if it comes in time, else 202"},
+		{headerKey, "header", "1 to 255 printable ASCII characters, bare or quoted: for 24 hours the same call with the same key makes no second invocation; another call is answered with 409. " + headerReplayed + ": true says that an earlier call was accepted"},
+	},
+	"GET /v1/invocations/{id}": {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
 	"GET /v1/invocations": {
 		{"function", "query", "name of a function"},
 		{"status", "query", "waiting, running, succeeded, failed or discarded"},

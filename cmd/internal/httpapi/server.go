@@ -129,14 +129,26 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *Problem
 	var rejection *domain.Rejection
 	var unacknowledged *door.Unacknowledged
+	var undecided *door.Undecided
+	again := retryAfter
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &rejection):
 		p = &Problem{Type: "deed:" + string(rejection.Code), Title: rejection.Words, Status: statusOf[rejection.Code], Hint: rejection.Hint}
+	case errors.As(err, &undecided):
+		again = strconv.Itoa(int(undecided.After.Seconds()))
+		p = &Problem{
+			Type: "deed:undecided", Title: "the first call with this Idempotency-Key got no answer, and the log does not say yet what became of it", Status: 503,
+			Detail: undecided.Err.Error(), Hint: "make the same call again in " + again + " seconds, with the same Idempotency-Key: there will be one invocation",
+		}
 	case errors.As(err, &unacknowledged):
 		p = &Problem{
 			Type: "deed:unacknowledged", Title: "the log did not acknowledge the request in time; whether it will run is unknown", Status: 503,
 			Detail: unacknowledged.Error(), Hint: "deed get " + unacknowledged.ID.String() + " tells later", ID: unacknowledged.ID.String(),
+		}
+		if unacknowledged.Key != "" {
+			// The id may be replaced: nobody is told it before the log is known to have it.
+			p.Hint, p.Detail, p.ID = "make the same call again, with the same Idempotency-Key: there will be one invocation", unacknowledged.Err.Error(), ""
 		}
 	default:
 		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
@@ -146,7 +158,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", again)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
@@ -184,16 +196,25 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if ct := r.Header.Get("Content-Type"); strings.HasPrefix(ct, "application/json") && len(event) > 0 && !json.Valid(event) {
 		return domain.Reject(domain.CodeInvalid, "the event is declared as JSON and is not", "send it as application/octet-stream, or mend it")
 	}
-	if r.Header.Get("Idempotency-Key") != "" {
-		return domain.Reject(domain.CodeInvalid, "Idempotency-Key is not supported yet", "leave it out; a repeated call makes a second invocation")
+	key, keyed, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
 	}
 	wait, err := preferWait(r.Header.Get("Prefer"))
 	if err != nil {
 		return err
 	}
-	a, err := s.Door.Invoke(r.Context(), name(r), event, traceParent(r.Header.Get("Traceparent")))
+	var a door.Accepted
+	if trace := traceParent(r.Header.Get("Traceparent")); keyed {
+		a, err = s.Door.InvokeKey(r.Context(), name(r), key, event, trace)
+	} else {
+		a, err = s.Door.Invoke(r.Context(), name(r), event, trace)
+	}
 	if err != nil {
 		return err
+	}
+	if a.Replayed {
+		w.Header().Set(headerReplayed, "true")
 	}
 	w.Header().Set("Location", "/v1/invocations/"+a.ID.String())
 	w.Header().Set("X-Request-Id", a.ID.String())

@@ -18,7 +18,7 @@ import (
 // Config of a node. The zero value of a field means its default.
 type Config struct {
 	// Data is the node's directory: the embedded log, modules and large payloads, objects of obs://B/P under
-	// objects/B/P, compiled code. Required.
+	// objects/B/P, idempotency keys (keys.db), compiled code. Required.
 	Data string
 	// Listen is host:port of the HTTP server, on a loopback address. Defaults to 127.0.0.1:3333.
 	Listen string

@@ -19,6 +19,7 @@ import (
 	"deed/eventstore/blob"
 	"deed/eventstore/embedded"
 	"deed/eventstore/kafka"
+	"deed/eventstore/keys"
 	"deed/projections"
 	"deed/projections/functions"
 	"deed/projections/invocations"
@@ -43,6 +44,7 @@ type Node struct {
 	logs     []eventstore.Log
 	host     *wasm.Host
 	blobs    *blob.Store
+	keys     *keys.Store // nil with a cluster
 	lock     *os.File
 
 	partsMu sync.RWMutex // guards the slice, which is replaced and never changed
@@ -162,6 +164,11 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	if c.ownBlob && len(c.Brokers) > 0 {
 		c.Logger.Warn("modules and large payloads are in this node's own directory: other nodes cannot run what is deployed here; --blob names a store that all reach")
 	}
+	if len(c.Brokers) == 0 { // on a cluster the doors of several nodes would each have their own, and make two invocations of one key
+		if n.keys, err = keys.Open(ctx, filepath.Join(c.Data, "keys.db")); err != nil {
+			return err
+		}
+	}
 	n.host, err = wasm.Open(ctx, wasm.Config{CacheDir: filepath.Join(c.Data, "compiled")})
 	return err
 }
@@ -216,6 +223,12 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	if err := n.blobs.Belong(ctx, n.Registry.Cluster().String()); err != nil {
 		return fmt.Errorf("blob store %s: %w", n.config.Blob, err)
+	}
+	if n.keys != nil {
+		if err := n.keys.Belong(ctx, n.Registry.Cluster().String()); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(n.config.Data, "keys.db"), err)
+		}
+		n.Door.Keys = n.keys
 	}
 	n.readers.Go(n.watchBlobs)
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
@@ -363,6 +376,9 @@ func (n *Node) Close() error {
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close(context.Background()))
+	}
+	if n.keys != nil {
+		errs = append(errs, n.keys.Close())
 	}
 	if n.blobs != nil {
 		errs = append(errs, n.blobs.Close())

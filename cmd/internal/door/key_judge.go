@@ -1,0 +1,67 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"deed/domain"
+	"deed/domain/partition"
+)
+
+// judge is step 3: it reports whether an id that is too old to be acknowledged any more took effect (true) or never can
+// (false), by what the read model has folded and by nothing else. The error is *Undecided if that cannot be said in time.
+//
+// The log closes the window of an id by its own time, which stands still in a partition where nothing happens: a row of a
+// request that was lost would be pending for as long. So the request is appended once more under its id, and no
+// acknowledgement of that is believed. It is one more copy, of which 6.9 allows any number: admissible, then the model comes
+// to know the id; or too late, then its log time is past the window; and in either case it is a record for which the owner
+// renews its marker.
+func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, err error) {
+	patience, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
+	if taken, settled := c.settled(id); settled {
+		return taken, nil
+	}
+	row, err := c.Find(patience, id) // the model may be behind
+	if err == nil && row.State.Known {
+		return true, nil
+	}
+	if taken, settled := c.settled(id); settled {
+		return taken, nil
+	}
+	if err := c.admit(); err != nil {
+		return false, err
+	}
+	now := c.Now()
+	_, unwritten := c.submit(patience, c.request(id, now), c.event, c.trace, now)
+	if rejection := (*domain.Rejection)(nil); errors.As(unwritten, &rejection) {
+		return false, unwritten
+	}
+	err = c.Model.Until(patience, func() (settled bool) {
+		taken, settled = c.settled(id)
+		return settled
+	})
+	unacknowledged := (*Unacknowledged)(nil)
+	switch {
+	case err == nil:
+		return taken, nil
+	case errors.As(unwritten, &unacknowledged):
+		err = unacknowledged.Err // without the id, which may be replaced
+	case unwritten != nil:
+		err = unwritten
+	default:
+		err = fmt.Errorf("the read model has not come past it: %w", err)
+	}
+	return false, &Undecided{c.key, keyPatience, err}
+}
+
+// settled reports whether the read model has the last word on an id, and which. The order matters: a model that is past the
+// window now knows every id that ever took effect in it, whatever it reads later.
+func (c *keyed) settled(id domain.InvocationID) (taken, settled bool) {
+	past := c.Model.LogTime(id.Slot()) > id.T0().Add(partition.AdmissionWindow) && !c.Model.Partial(id.Slot())
+	if row, ok := c.Model.Get(id); ok && row.State.Known {
+		return true, true
+	}
+	return false, past
+}
