@@ -62,13 +62,14 @@ func (c *Cluster) openLog(topic string, producers int) (*Log, error) {
 func (l *Log) Partitions() int { return int(l.growth.count.Load()) }
 
 // Append implements eventstore.Log. It never blocks: what the cluster does not take yet waits in memory, for
-// Config.AppendTimeout at most, so whoever appends bounds how much of it there is.
+// Config.AppendTimeout at most.
 //
 // Done functions of acknowledged and failed appends run one after another on a goroutine of the partition's producer,
-// those of a partition in the order of the appends; refusals overtake them. They may append. Refused with an error that is not ErrUnknownOutcome are a partition that is not there, a
-// record above MaxRecord, a time before 1970, a closed log, and what a broker refused without having tried (a record
-// too large for it, a time it does not take). All other errors are ErrUnknownOutcome. When an append fails that was on
-// the way, those behind it in the partition are reported as unknown, too, although they may stand in the log.
+// those of a partition in the order of the appends; refusals overtake them. They may append. Refused with an error that
+// is not ErrUnknownOutcome are a partition that is not there (after asking the cluster), a record above MaxRecord, a time
+// before 1970, what is beyond Config.QueueBytes (ErrFull), a closed log, and what a broker refused without having tried
+// (a record too large for it, a time it does not take). All other errors are ErrUnknownOutcome. When an append fails that
+// was on the way, those behind it in the partition are reported as unknown, too, although they may stand in the log.
 //
 // The offset is -1 where a broker recognised a repetition, and for an append of no records.
 func (l *Log) Append(partition int, records []eventstore.Message, done func(offset int64, err error)) {
