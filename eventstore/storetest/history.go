@@ -139,7 +139,9 @@ func decodersAreTotal(f *fixture) {
 		return out
 	}
 	junk := []eventstore.Message{
-		{}, {Value: []byte("x")}, {Key: []byte{0xff}, Value: []byte{0, 1, 2}},
+		{},
+		{Value: []byte("x")},
+		{Key: []byte{0xff}, Value: []byte{0, 1, 2}},
 		{Headers: h("ce_type", "deed.InvocationRequested.v1"), Value: []byte("{")},
 		{Headers: h("ce_type", "deed.AttemptStarted.v1", "ce_ownerepoch", "-1", "ce_ownersequence", "99999999999999999999"), Value: []byte(`{"attempt":1e99}`)},
 		{Headers: h("ce_type", "deed.PartitionOwned.v9", "ce_specversion", "1.0", "deed_must", "1"), Value: []byte("[]")},
