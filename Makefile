@@ -36,7 +36,8 @@ check: ## linters, formatting, vet, tidiness: what must hold of every commit
 
 bench: ## what it costs and how fast it is, beside the raw library, in one run
 	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./cmd/internal/node
-	go test -run '^$$' -bench . ./eventstore ./projections ./eventstore/embedded ./eventstore/kafka ./runtime/wasm
+	go test -run '^$$' -bench Restart -benchtime 5x ./integration
+	go test -run '^$$' -bench . ./eventstore ./eventstore/embedded ./eventstore/kafka ./runtime/wasm
 
 soak: ## the faults, larger and over several seeds; and many waiting invocations
 	for i in 1 2 3 4 5; do go test -count=1 -timeout 20m -run NothingAccepted ./integration -invocations 5000 -v || exit 1; done
