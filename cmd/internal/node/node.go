@@ -233,6 +233,7 @@ func (n *Node) begin(ctx context.Context) error {
 		n.Door.Keys = n.keys
 	}
 	n.readers.Go(n.watchBlobs)
+	n.readers.Go(n.tuneMemory)
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
