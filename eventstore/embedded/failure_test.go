@@ -45,18 +45,14 @@ func TestSyncFails(t *testing.T) {
 			broken = true
 			mu.Unlock()
 			if of == "pids.log" {
-				initProducer(t, b.Addr())
+				if n, err := initProducer(t, b.Addr()).Read(make([]byte, 1)); err == nil {
+					t.Errorf("%d bytes of a response came", n)
+				}
 			}
 			err = <-b.Failed()
-			stated := w.statement() // the connections are cut: nothing comes any more
 			stop()
 			if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("failed with %v", err)
-			}
-			for at := range w.statement() {
-				if _, ok := stated[at]; !ok && of != ".dat" { // a sync in the background fails when it has ended
-					t.Errorf("%v was acknowledged after the failure", at)
-				}
 			}
 			if c, err := net.Dial("tcp", b.Addr()); err == nil {
 				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
@@ -72,8 +68,8 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
-// initProducer asks for a producer id and does not care for the answer.
-func initProducer(t *testing.T, addr string) {
+// initProducer asks for a producer id and leaves the answer to be read.
+func initProducer(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -84,6 +80,7 @@ func initProducer(t *testing.T, addr string) {
 	if _, err := c.Write(kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)); err != nil {
 		t.Fatal(err)
 	}
+	return c
 }
 
 // TestDiskFull: when the disk is full appends fail and the broker says why; nothing that was acknowledged is lost, and with
@@ -173,7 +170,7 @@ func TestJunk(t *testing.T) {
 // TestDeletion: topics and records can be deleted, and what is deleted is not missed at the next start; but never all records
 // of a partition.
 func TestDeletion(t *testing.T) {
-	dir, stated := written(t, Fsync, 2, 2500)
+	dir, stated := written(t, Fsync, 2, 2500, "65536")
 	b, err := Open(Config{Dir: dir, Log: quiet})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 
 	"deed/eventstore"
 	"deed/eventstore/kafka"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -31,6 +33,7 @@ type platter struct {
 	names   map[string]map[string]uint64 // by directory
 	syncs   int
 	more    *sync.Cond
+	over    bool
 }
 
 func newPlatter(root string) *platter {
@@ -311,7 +314,8 @@ func load(t *testing.T, b *Broker, partitions int, w *witness, name string) (sto
 }
 
 // TestPowerLoss cuts the power while records are appended and read, again and again, and finds all that anybody was told or
-// has read. The journals are small, so that they take turns all the time.
+// has read. The journals are small, so that they take turns all the time, and so are
+// the segments.
 func TestPowerLoss(t *testing.T) {
 	const partitions, cuts = 3, 6
 	seed := uint64(os.Getpid())
@@ -324,10 +328,22 @@ func TestPowerLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.watch(t, b)
+	create := kmsg.NewPtrCreateTopicsRequest()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "t", partitions, 1
+	size := "20000"
+	topic.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: "segment.bytes", Value: &size}}
+	create.Topics = append(create.Topics, topic)
+	if code := request(t, b.Addr(), create).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode; code != 0 {
+		t.Fatal(code)
+	}
 	stop := load(t, b, partitions, w, "a")
 	var repairs int
 	for cut := range cuts {
-		p.reach(r.IntN(150))
+		if !p.reach(r.IntN(150)) {
+			t.Fatal(b.why())
+		}
 		stated := w.statement()
 		dir := p.fail(t, r)
 		repairs += len(verify(t, dir, partitions, stated))
@@ -348,11 +364,27 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// reach returns when so many more syncs were made.
-func (p *platter) reach(more int) {
+// reach returns when so many more syncs were made; false if the broker failed.
+func (p *platter) reach(more int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for want := p.syncs + more; p.syncs < want; {
+	for want := p.syncs + more; p.syncs < want && !p.over; {
 		p.more.Wait()
 	}
+	return !p.over
+}
+
+// watch takes note of a failure of the broker.
+func (p *platter) watch(t *testing.T, b *Broker) {
+	t.Helper()
+	go func() {
+		select {
+		case <-b.Failed():
+			p.mu.Lock()
+			p.over = true
+			p.more.Broadcast()
+			p.mu.Unlock()
+		case <-t.Context().Done():
+		}
+	}()
 }

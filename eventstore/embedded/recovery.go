@@ -226,6 +226,10 @@ func (r *recovery) segment(s *segment, offset *int64, epoch *int32) (*fault, err
 	}
 	index := openIndex(s.path)
 	defer index.close()
+	remade := func() {
+		r.do(Repair{File: r.name(indexPath(s.path)), Offset: -1, From: index.size(), To: index.count * indexEntry, What: indexRemade},
+			func() error { return rebuildIndex(s.path, index.count) })
+	}
 	healed := s.base
 	at := int64(0)
 	_, next, flaw, err := s.walk(*offset, *epoch, func(h header) error {
@@ -250,6 +254,9 @@ func (r *recovery) segment(s *segment, offset *int64, epoch *int32) (*fault, err
 		s.size = to
 	}
 	if flaw != nil {
+		if s.base != next { // it is cut, or all is refused
+			remade()
+		}
 		return flaw, nil
 	}
 	if s.length() <= 0 && s.base == 0 {
@@ -261,14 +268,13 @@ func (r *recovery) segment(s *segment, offset *int64, epoch *int32) (*fault, err
 		return nil, nil //nolint:nilnil // nothing is wrong
 	}
 	if !index.complete() {
-		r.rebuild(s.path)
+		remade()
 	}
 	return nil, nil //nolint:nilnil // nothing is wrong
 }
 
-func (r *recovery) rebuild(path string) {
-	r.do(Repair{File: r.name(indexPath(path)), Offset: -1, What: "the index was made anew"}, func() error { return rebuildIndex(path) })
-}
+// indexRemade is no news: an index is never synced with its segment.
+const indexRemade = "the index was made anew"
 
 // torn decides about a segment that is not whole and those behind it: they are cut off if nobody can have been answered for
 // what is lost.
@@ -309,7 +315,6 @@ func (r *recovery) torn(flaw *fault, list []segment) error {
 	r.do(Repair{File: r.name(s.path), Offset: flaw.offset, From: s.size, To: flaw.at, What: "a torn end was cut: " + flaw.why},
 		func() error { return os.Truncate(s.path, flaw.at) })
 	s.size = flaw.at
-	r.rebuild(s.path)
 	return nil
 }
 

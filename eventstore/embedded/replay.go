@@ -7,7 +7,9 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -163,9 +165,9 @@ func readRecord(f *os.File, at, size int64) (record, uint64, bool, error) {
 }
 
 func lastEnds(chain []record) (*snapshot, error) {
-	for i := len(chain) - 1; i >= 0; i-- {
-		if chain[i].kind == ends {
-			return readSnapshot(chain[i])
+	for _, r := range slices.Backward(chain) {
+		if r.kind == ends {
+			return readSnapshot(r)
 		}
 	}
 	return nil, nil //nolint:nilnil // there is none
@@ -177,9 +179,7 @@ func (m *memory) fold(base *snapshot, chain []record) error {
 	for _, s := range base.segs {
 		m.at(s.dir, s.base).from, m.at(s.dir, s.base).to = s.size, s.size
 	}
-	for dir, bound := range base.trims {
-		m.trims[dir] = bound
-	}
+	maps.Copy(m.trims, base.trims)
 	for _, topic := range base.dropped {
 		m.dropped[topic] = true
 	}
