@@ -65,7 +65,7 @@ func TestLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			topics := 0
+			topics, names := 0, map[eventstore.Log]string{}
 			storetest.Exercise(t, func(t *testing.T) eventstore.Log {
 				topics++
 				topic := fmt.Sprintf("t%d", topics)
@@ -77,8 +77,9 @@ func TestLog(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = l.Close() })
+				names[l] = topic
 				return l
-			})
+			}, func(l eventstore.Log, n int) error { return c.GrowTopic(t.Context(), names[l], n) })
 		})
 	}
 }
