@@ -103,6 +103,8 @@ type world struct {
 	engine *engine
 	sink   *sink
 	owner  *worker.Owner
+
+	onSuccess domain.Target // of requests; an object store if empty
 }
 
 // newOwner puts an owner of its own on partition 0 of the log, assigned, until the test ends.
@@ -153,9 +155,13 @@ func (w *world) requestAt(t *testing.T, t0 domain.Instant, event []byte) domain.
 	t.Helper()
 	var tail [8]byte
 	_, _ = rand.Read(tail[:])
+	onSuccess := w.onSuccess
+	if onSuccess == "" {
+		onSuccess = "obs://ok-bucket"
+	}
 	req := domain.InvocationRequested{
 		ID: domain.NewInvocationID(t0, 0, tail), Function: domain.NativeFunction("f"), Version: "1", Limits: domain.DefaultLimits(),
-		Policy:   domain.Policy{Set: true, MaxRetries: 1, MaxAge: time.Hour, OnSuccess: "obs://ok-bucket", OnFailure: "obs://bad-bucket"},
+		Policy:   domain.Policy{Set: true, MaxRetries: 1, MaxAge: time.Hour, OnSuccess: onSuccess, OnFailure: "obs://bad-bucket"},
 		Deadline: t0.Add(time.Hour), Payload: domain.Bytes(event),
 	}
 	m, err := eventstore.Encode("c", 0, &domain.Record{ID: domain.RequestRecordID(req.ID), Subject: req.ID, At: t0, Event: req})

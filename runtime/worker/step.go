@@ -88,6 +88,12 @@ func (o *Owner) follow(e *partition.Entry, i domain.Invocation, cause domain.UUI
 		for _, ev := range events {
 			r := o.record(ev, e.ID, cause)
 			r.At = max(r.At, i.At)
+			if m := i.Fit(ev, r.At); m != domain.Fits {
+				// Whoever derived it is wrong. It would be void, and this would go on for ever.
+				o.log.Error("a decision does not fit", "invocation", e.ID, "type", ev.Type(), "misfit", string(m))
+				o.stamp.Seq--
+				return
+			}
 			r.Correlation = i.Root
 			i, cause = i.Evolve(ev, r.At, o.stamp.Owner), r.ID
 			o.enqueue(r, e.ID)

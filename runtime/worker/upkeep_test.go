@@ -14,6 +14,7 @@ import (
 	"deed/eventstore"
 	"deed/eventstore/memory"
 	"deed/eventstore/storetest"
+	"deed/projections/retry"
 	"deed/runtime/worker"
 )
 
@@ -271,8 +272,8 @@ func (b brokerTimes) Follow(ctx context.Context, p int, from int64, fn func([]ev
 type waiting struct{}
 
 func (waiting) Derive(i domain.Invocation, at domain.Instant) []domain.Event {
-	if i.Open() && !i.Running() && i.Done > 0 && i.Retry == 0 {
+	if i.Open() && !i.Running() && i.Done > 0 && !i.Success && i.Retry == 0 {
 		return []domain.Event{domain.RetryScheduled{Attempt: i.Started + 1, Due: at.Add(300 * time.Millisecond)}}
 	}
-	return nil
+	return retry.Projection{}.Derive(i, at)
 }
