@@ -65,6 +65,14 @@ type Log interface {
 	// Bounds returns the first offset of the partition and the offset after its last record.
 	Bounds(ctx context.Context, partition int) (start, end int64, err error)
 
+	// OffsetAt returns the offset of the first record whose time is at or after t; the end if there is none. Times are search
+	// hints: they need not rise with offsets.
+	OffsetAt(ctx context.Context, partition int, t time.Time) (int64, error)
+
+	// Trim removes the records of the partition before an offset, for everybody and for ever. It never removes the last
+	// record; an offset beyond it is an error. Readers begin at markers, so before must be one that was committed.
+	Trim(ctx context.Context, partition int, before int64) error
+
 	// Close flushes what was enqueued and releases the log.
 	Close() error
 }

@@ -169,8 +169,8 @@ func TestBrokerKilled(t *testing.T) {
 			for want := s.count() + 100; s.count() < want && ctx.Err() == nil; {
 				await(ctx, 10*time.Millisecond)
 			}
-			switch {
-			case s.cluster == nil:
+			switch s.cluster {
+			case nil:
 				s.kill(0)
 				s.node(0)
 			default:

@@ -163,6 +163,7 @@ func replay(t *testing.T, s *stage) map[string]int {
 // TestManyWaiting: many invocations wait for hours; they are restated, so a restart folds only the tail, and each costs little
 // memory. With -waiting 100000 it prints the figures for that many.
 func TestManyWaiting(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

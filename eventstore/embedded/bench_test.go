@@ -21,7 +21,7 @@ var modes = []struct {
 // sample is of the size of an event: 12 headers, a key of 16 bytes, a value of 300.
 func sample() eventstore.Message {
 	m := eventstore.Message{Key: make([]byte, 16), Value: []byte(strings.Repeat("v", 300))}
-	for _, k := range strings.Fields("ce_specversion ce_id ce_source ce_type ce_subject ce_time ce_causationid ce_correlationid ce_ownerepoch ce_ownerid ce_ownersequence content-type") {
+	for k := range strings.FieldsSeq("ce_specversion ce_id ce_source ce_type ce_subject ce_time ce_causationid ce_correlationid ce_ownerepoch ce_ownerid ce_ownersequence content-type") {
 		m.Headers = append(m.Headers, eventstore.Header{Key: k, Value: "0b9e4f52-6a0d-4c8e-9b7d-1f2a3c4d5e6f"})
 	}
 	return m

@@ -11,6 +11,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,7 +143,11 @@ func (b *Broker) recover(live bool, d disk) error {
 		return errors.Join(err, r.memory.close())
 	}
 	for _, fixed := range r.repairs {
-		b.log.Warn("the log was repaired", "file", fixed.File, "offset", fixed.Offset, "from", fixed.From, "to", fixed.To, "what", fixed.What)
+		level := slog.LevelWarn
+		if fixed.What == indexRemade {
+			level = slog.LevelInfo
+		}
+		b.log.Log(context.Background(), level, "the log was repaired", "file", fixed.File, "offset", fixed.Offset, "from", fixed.From, "to", fixed.To, "what", fixed.What)
 	}
 	b.repairs = r.repairs
 	s := &syncer{root: b.dir, disk: d, live: live, fail: b.fail, tails: r.tails, trims: r.memory.trims, dropped: map[string]bool{}}

@@ -1,11 +1,15 @@
 package embedded_test
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
 
+	"deed/eventstore"
 	"deed/eventstore/embedded"
+	"deed/eventstore/kafka"
+	"deed/eventstore/storetest"
 
 	"github.com/IBM/sarama"
 )
@@ -49,6 +53,64 @@ func TestRefusals(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(b.Addr())
 	open(t, embedded.Config{Dir: dir, Listen: "localhost:" + port}) // both are free again
+}
+
+// TestLog: eventstore/kafka keeps its contract on it, durable or not.
+func TestLog(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			b := open(t, embedded.Config{Dir: t.TempDir(), Durability: mode.durability})
+			c, err := kafka.Open(t.Context(), kafka.Config{Brokers: []string{b.Addr()}, Producers: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			topics, names := 0, map[eventstore.Log]string{}
+			storetest.Exercise(t, func(t *testing.T) eventstore.Log {
+				topics++
+				topic := fmt.Sprintf("t%d", topics)
+				if err := c.EnsureTopic(t.Context(), topic, 3); err != nil {
+					t.Fatal(err)
+				}
+				l, err := c.Log(topic)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = l.Close() })
+				names[l] = topic
+				return l
+			}, func(l eventstore.Log, n int) error { return c.GrowTopic(t.Context(), names[l], n) })
+		})
+	}
+}
+
+// TestSize is about as much as was appended.
+func TestSize(t *testing.T) {
+	b := open(t, embedded.Config{Dir: t.TempDir()})
+	if n, err := b.Size(); n != 0 || err != nil {
+		t.Errorf("%d bytes at first, %v", n, err)
+	}
+	c, err := kafka.Open(t.Context(), kafka.Config{Brokers: []string{b.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.EnsureTopic(t.Context(), "t", 2); err != nil {
+		t.Fatal(err)
+	}
+	l, err := c.Log("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	done := make(chan error, 1)
+	l.Append(1, []eventstore.Message{{Value: make([]byte, 100_000)}}, func(_ int64, err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.Size(); n < 100_000 || n > 101_000 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
 }
 
 // TestRules: the broker refuses what it would do badly, whoever asks.

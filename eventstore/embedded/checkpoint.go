@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,9 +81,7 @@ func (s *syncer) snapshot() snapshot {
 			snap.segs = append(snap.segs, t.segs...)
 		}
 	}
-	for dir, bound := range s.trims {
-		snap.trims[dir] = bound
-	}
+	maps.Copy(snap.trims, s.trims)
 	for topic := range s.dropped {
 		snap.dropped = append(snap.dropped, topic)
 	}

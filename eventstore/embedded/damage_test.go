@@ -4,46 +4,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// written makes a directory with the records of a broker that was closed, and says what they are. Segments are of 64 KiB.
-func written(t *testing.T, how Durability, partitions, records int) (string, map[spot]string) {
-	t.Helper()
-	dir := t.TempDir()
-	b, err := Open(Config{Dir: dir, Durability: how, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.cluster.CreateTopic("t", int32(partitions), map[string]string{"segment.bytes": "65536"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil { // made behind the back of the syncer, which learns of it at the next start
-		t.Fatal(err)
-	}
-	if b, err = Open(Config{Dir: dir, Durability: how, Log: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	w, done := wants(records)
-	stop := load(t, b, partitions, w, "r")
-	<-done
-	stop()
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return dir, w.statement()
-}
-
-// wants is a witness who says when it has seen enough records.
-func wants(records int) (*witness, <-chan struct{}) {
-	done := make(chan struct{})
-	return &witness{all: map[spot]string{}, enough: records, done: done}, done
-}
 
 // copyDir gives a copy to damage.
 func copyDir(t *testing.T, dir string) string {
@@ -120,7 +86,7 @@ func flip(at int) func([]byte) []byte {
 
 // TestDamage: what was synced and is damaged is refused, with its place, and nothing is changed; what a crash leaves is not.
 func TestDamage(t *testing.T) {
-	dir, stated := written(t, Fsync, 2, 2000)
+	dir, stated := written(t, Fsync, 2, 2000, "65536")
 	first, last := lastSegment(t, dir, "t-1")
 	name := func(path string) string { return strings.TrimPrefix(path, dir) }
 	size := func(path string) int64 {
@@ -217,7 +183,8 @@ func TestDamage(t *testing.T) {
 			before := state(t, d)
 			if len(c.want) == 0 {
 				repairs := verify(t, d, 2, stated)
-				if (c.repair == "") != (len(repairs) == 0) || (len(repairs) > 0 && !strings.Contains(repairs[0].What, c.repair)) {
+				mended := func(r Repair) bool { return strings.Contains(r.What, c.repair) }
+				if (c.repair == "") != (len(repairs) == 0) || (len(repairs) > 0 && !slices.ContainsFunc(repairs, mended)) {
 					t.Errorf("repairs: %+v", repairs)
 				}
 				if repairs := verify(t, d, 2, stated); len(repairs) > 0 {
@@ -252,7 +219,7 @@ func frame(s string) []byte {
 
 // TestTornWithoutFsync: with Process only one torn batch at the very end is cut.
 func TestTornWithoutFsync(t *testing.T) {
-	dir, _ := written(t, Process, 1, 1500)
+	dir, _ := written(t, Process, 1, 500, "1000000")
 	b, err := Open(Config{Dir: dir, Durability: Process, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -265,7 +232,7 @@ func TestTornWithoutFsync(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, last := lastSegment(t, killed, "t-0")
+	last := filepath.Join(killed, "partitions/t-0/0.dat")
 	whole := copyDir(t, killed)
 	if repairs := verify(t, whole, 1, w.statement()); len(repairs) > 0 {
 		t.Errorf("repairs: %+v", repairs)
@@ -274,7 +241,7 @@ func TestTornWithoutFsync(t *testing.T) {
 	if b, err = Open(Config{Dir: copyDir(t, killed), Durability: Process, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
-	if r := b.Repairs(); len(r) != 2 || r[0].To >= r[0].From || !strings.Contains(r[0].What, "torn") {
+	if r := b.Repairs(); len(r) != 2 || r[1].To >= r[1].From || !strings.Contains(r[1].What, "torn") {
 		t.Errorf("repairs: %+v", r)
 	}
 	_ = b.Close()
@@ -288,128 +255,12 @@ func TestTornWithoutFsync(t *testing.T) {
 	}
 }
 
-// TestRandomDamage damages one file at a time, anywhere, after a clean stop and after a power loss. The directory is refused,
-// or no byte that was synced is missing, and what the broker would read is whole.
-func TestRandomDamage(t *testing.T) {
-	seed := uint64(os.Getpid())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 2))
-	dir, _ := written(t, Fsync, 2, 1500)
-	cut, seen := interrupted(t, r)
-	opened, rounds := 0, 160
-	for i, from := range slices.Repeat([]string{dir, cut}, rounds/2) {
-		want := durable(t, from)
-		d := copyDir(t, from)
-		// After a power loss the end of the journal is the only copy of some records, and if it is damaged as well that cannot
-		// be told from a record that was on its way.
-		what := damage(t, r, d, from == dir)
-		before := state(t, d)
-		rec, err := examine(d)
-		if err != nil {
-			_ = rec.memory.close()
-			for path, now := range state(t, d) {
-				if before[path] != now {
-					t.Fatalf("%s: %s was changed", what, path)
-				}
-			}
-			continue
-		}
-		opened++
-		if err := rec.apply(disk{func(*os.File) error { return nil }, func(string) error { return nil }, 0}); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		_ = rec.memory.close()
-		for name, bytes := range want {
-			now, err := os.ReadFile(filepath.Join(d, name))
-			if err != nil || !strings.HasPrefix(string(now), bytes) {
-				t.Fatalf("%s: %s lacks what was synced (%v)", what, name, err)
-			}
-		}
-		if i%20 == 1 {
-			verify(t, d, 2, seen)
-		}
-	}
-	if opened == 0 || opened == rounds {
-		t.Errorf("%d of %d could be opened", opened, rounds)
-	}
-}
-
-// durable is what is known to be synced in a directory, by segment.
-func durable(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	m, err := remember(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = m.close() }()
-	want := map[string]string{}
-	for dirName, segs := range m.segs {
-		for base, known := range segs {
-			name := filepath.Join("partitions", dirName, fmt.Sprint(base)+".dat")
-			b, _ := os.ReadFile(filepath.Join(dir, name))
-			b = b[:known.from:known.from]
-			for _, p := range known.pieces {
-				piece := make([]byte, p.n)
-				if _, err := p.in.ReadAt(piece, p.at); err != nil {
-					t.Fatal(err)
-				}
-				b = append(b, piece...)
-			}
-			want[name] = string(b)
-		}
-	}
-	return want
-}
-
-// interrupted is a directory after a power loss, whose segments are partly in the journal only.
-func interrupted(t *testing.T, r *rand.Rand) (string, map[spot]string) {
-	t.Helper()
-	root := t.TempDir()
-	p := newPlatter(root)
-	b, err := open(Config{Dir: root, Log: quiet}, p.disk(128<<10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, done := wants(1500)
-	stop := load(t, b, 2, w, "p")
-	<-done
-	stated := w.statement()
-	dir := p.fail(t, r)
-	stop()
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return dir, stated
-}
-
-// damage changes one file of the log, the index or the journal: bits, a page of zeros, a shorter file.
-func damage(t *testing.T, r *rand.Rand, dir string, journals bool) string {
-	t.Helper()
-	var files []string
-	for path, b := range state(t, dir) {
-		if len(b) > 0 && !strings.HasSuffix(path, ".json") && (journals || !isJournal(filepath.Base(path))) {
-			files = append(files, path)
-		}
-	}
-	slices.Sort(files)
-	path := files[r.IntN(len(files))]
-	what := ""
-	edit(t, path, func(b []byte) []byte {
-		at := r.IntN(len(b))
-		switch r.IntN(4) {
-		case 0:
-			b, what = b[:at], fmt.Sprintf("%s cut at %d", path, at)
-		case 1:
-			what = fmt.Sprintf("%s zeroed at %d", path, at)
-			clear(b[at:min(len(b), at+journalPage)])
-		default:
-			if r.IntN(3) == 0 {
-				at = max(0, len(b)-1-r.IntN(min(len(b), 200)))
-			}
-			what = fmt.Sprintf("%s flipped at %d", path, at)
-			b[at] ^= 1 << r.IntN(8)
-		}
-		return b
-	})
-	return what
+// sealBatch gives a batch an offset, a length, one record and a checksum.
+func sealBatch(b []byte, offset int64) []byte {
+	binary.BigEndian.PutUint64(b, uint64(offset))
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-batchPrefix))
+	b[16] = 2
+	binary.BigEndian.PutUint32(b[57:], 1)
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return b
 }

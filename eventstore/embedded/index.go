@@ -35,9 +35,10 @@ func transactional(h header) bool { return h.attributes&0x10 != 0 }
 
 // indexReader compares an index with the batches of its segment.
 type indexReader struct {
-	file *os.File
-	in   *bufio.Reader
-	good bool
+	file  *os.File
+	in    *bufio.Reader
+	good  bool
+	count int64 // batches of the segment
 }
 
 func openIndex(segment string) *indexReader {
@@ -45,12 +46,13 @@ func openIndex(segment string) *indexReader {
 	if err != nil {
 		return &indexReader{}
 	}
-	return &indexReader{f, bufio.NewReader(f), true}
+	return &indexReader{file: f, in: bufio.NewReader(f), good: true}
 }
 
 // check takes the next entry. An error means that it is whole and says something else than the segment: then one of the two
 // is damaged, where the checksum of the batch does not tell.
 func (x *indexReader) check(h header) error {
+	x.count++
 	if !x.good {
 		return nil
 	}
@@ -81,16 +83,25 @@ func (x *indexReader) close() {
 	}
 }
 
-func rebuildIndex(segment string) error {
+// size of the file, in bytes.
+func (x *indexReader) size() int64 {
+	if x.file == nil {
+		return 0
+	}
+	st, err := x.file.Stat()
+	if err != nil {
+		return 0 // it is only told
+	}
+	return st.Size()
+}
+
+// rebuildIndex writes the index of the first so many batches of a segment.
+func rebuildIndex(segment string, count int64) error {
 	in, err := os.Open(segment)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	st, err := in.Stat()
-	if err != nil {
-		return err
-	}
 	out, err := os.OpenFile(indexPath(segment), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -98,7 +109,8 @@ func rebuildIndex(segment string) error {
 	w := bufio.NewWriter(out)
 	greatest := int64(-1)
 	var b [batchHeader]byte
-	for at := int64(0); at < st.Size(); {
+	at := int64(0)
+	for range count {
 		if _, err := in.ReadAt(b[:], at); err != nil {
 			return errors.Join(err, out.Close())
 		}

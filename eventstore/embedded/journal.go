@@ -16,6 +16,10 @@ import (
 // segments themselves are synced behind, in the background (checkpoint). At the next start the journal says how far each
 // segment was synced, and gives back what a segment lost.
 //
+// Measured on a virtual disk (ext4), 1 record of 1.4 kB in each of n files and what makes them durable, p50 for n = 1, 4, 8:
+// fdatasync of each file at once 0.13, 0.41, 0.65 ms; syncfs 0.14, 0.30, 0.45 ms, and it waits for what strangers wrote too;
+// the journal 0.10 to 0.14 ms whatever n is.
+//
 // It is two files that take turns. A record begins on a page of its own, so that writing one never touches the page of an
 // earlier one, and only one is on its way at a time: a record that is not whole with none behind it was never answered for.
 //
@@ -150,55 +154,4 @@ func seal(record []byte, id, generation, sequence uint64, k kind) {
 	binary.BigEndian.PutUint32(record[36:], uint32(len(record)-recordHeader)) //nolint:gosec // a few MiB
 	crc := crc32.Update(crc32.Checksum(record[:40], castagnoli), castagnoli, record[recordHeader:])
 	binary.BigEndian.PutUint32(record[40:], crc)
-}
-
-// span is a segment and a length of it in bytes.
-type span struct {
-	dir  string // of the partition, its name under partitions/
-	base int64  // offset of its first record, which is the name of its file
-	size int64
-}
-
-// snapshot is the body of an ends record: how far each segment was synced in its own file when the record with the
-// sequence since had been written. Records behind that one are to be added.
-type snapshot struct {
-	since   uint64
-	exact   bool             // every response is held for the journal: what is behind its end was seen by nobody
-	clean   bool             // the broker was closed, and this is all there was
-	segs    []span           // by partition, in order
-	trims   map[string]int64 // partition: segments that end at or below this offset may be missing
-	dropped []string         // topics (escaped) that may be half deleted
-}
-
-func (s *snapshot) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, s.since)
-	flags := byte(0)
-	if s.exact {
-		flags |= 1
-	}
-	if s.clean {
-		flags |= 2
-	}
-	b = append(b, flags)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s.segs))) //nolint:gosec // small
-	for _, p := range s.segs {
-		b = appendPlace(b, p.dir, p.base, p.size)
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s.trims))) //nolint:gosec // small
-	for dir, bound := range s.trims {
-		b = appendPlace(b, dir, bound, 0)
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s.dropped))) //nolint:gosec // small
-	for _, topic := range s.dropped {
-		b = appendPlace(b, topic, 0, 0)
-	}
-	return b
-}
-
-// appendPlace is a name of at most 65,535 bytes and two numbers.
-func appendPlace(b []byte, name string, x, y int64) []byte {
-	b = binary.BigEndian.AppendUint16(b, uint16(len(name))) //nolint:gosec // the name of a file
-	b = append(b, name...)
-	b = binary.BigEndian.AppendUint64(b, uint64(x))    //nolint:gosec // not negative
-	return binary.BigEndian.AppendUint64(b, uint64(y)) //nolint:gosec // not negative
 }

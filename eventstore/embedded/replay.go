@@ -7,7 +7,9 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -163,9 +165,9 @@ func readRecord(f *os.File, at, size int64) (record, uint64, bool, error) {
 }
 
 func lastEnds(chain []record) (*snapshot, error) {
-	for i := len(chain) - 1; i >= 0; i-- {
-		if chain[i].kind == ends {
-			return readSnapshot(chain[i])
+	for _, r := range slices.Backward(chain) {
+		if r.kind == ends {
+			return readSnapshot(r)
 		}
 	}
 	return nil, nil //nolint:nilnil // there is none
@@ -177,9 +179,7 @@ func (m *memory) fold(base *snapshot, chain []record) error {
 	for _, s := range base.segs {
 		m.at(s.dir, s.base).from, m.at(s.dir, s.base).to = s.size, s.size
 	}
-	for dir, bound := range base.trims {
-		m.trims[dir] = bound
-	}
+	maps.Copy(m.trims, base.trims)
 	for _, topic := range base.dropped {
 		m.dropped[topic] = true
 	}
@@ -250,69 +250,3 @@ func (m *memory) close() error {
 
 // topicOf is the escaped name of a partition's topic.
 func topicOf(dir string) string { return dir[:max(0, strings.LastIndexByte(dir, '-'))] }
-
-func readSnapshot(r record) (*snapshot, error) {
-	b := &body{in: io.NewSectionReader(r.in, r.at, r.n), left: r.n}
-	s := &snapshot{since: uint64(b.number(8)), trims: map[string]int64{}} //nolint:gosec // as it was written
-	flags := b.number(1)
-	s.exact, s.clean = flags&1 != 0, flags&2 != 0
-	for n := b.number(4); n > 0 && b.err == nil; n-- {
-		dir, base, size := b.place()
-		s.segs = append(s.segs, span{dir, base, size})
-	}
-	for n := b.number(4); n > 0 && b.err == nil; n-- {
-		dir, bound, _ := b.place()
-		s.trims[dir] = bound
-	}
-	for n := b.number(4); n > 0 && b.err == nil; n-- {
-		topic, _, _ := b.place()
-		s.dropped = append(s.dropped, topic)
-	}
-	if b.err != nil {
-		return nil, fmt.Errorf("%s: the record at byte %d: %w", r.in.Name(), r.at-recordHeader, b.err)
-	}
-	return s, nil
-}
-
-// body reads the body of a record; after an error it gives zeros.
-type body struct {
-	in   *io.SectionReader
-	left int64
-	err  error
-}
-
-func (b *body) take(n int64) []byte {
-	if b.err == nil && n > b.left {
-		b.err = io.ErrUnexpectedEOF
-	}
-	p := make([]byte, min(n, 1<<16))
-	if b.err == nil {
-		_, b.err = io.ReadFull(b.in, p)
-		b.left -= n
-	}
-	if b.err != nil {
-		clear(p)
-	}
-	return p
-}
-
-func (b *body) number(size int64) int64 {
-	var wide [8]byte
-	copy(wide[8-size:], b.take(size))
-	return int64(binary.BigEndian.Uint64(wide[:])) //nolint:gosec // checked by those who use it
-}
-
-func (b *body) place() (string, int64, int64) {
-	name := string(b.take(b.number(2)))
-	return name, b.number(8), b.number(8)
-}
-
-func (b *body) skip(n int64) {
-	if b.err == nil && (n < 0 || n > b.left) {
-		b.err = io.ErrUnexpectedEOF
-	}
-	if b.err == nil {
-		_, b.err = b.in.Seek(n, io.SeekCurrent)
-		b.left -= n
-	}
-}

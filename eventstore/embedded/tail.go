@@ -59,15 +59,15 @@ const segmentBytes = 100 << 20
 type tail struct {
 	dir   string
 	path  string
-	segs  []span   // all of them, the last one is being written
-	roll  int64    // size of a segment that may be followed by another one, in bytes
-	end   int64    // offset behind the last record
-	next  string   // path of the segment that would begin at end
-	file  *os.File // of the last segment; nil before there is one
-	dirty bool     // bytes of file are in the journal only
-	left  []*os.File
-	fresh bool  // a file was made and its name may not be durable
-	need  int64 // size of a batch that did not fit
+	segs  []span     // all of them, the last one is being written
+	roll  int64      // size of a segment that may be followed by another one, in bytes
+	end   int64      // offset behind the last record
+	next  string     // path of the segment that would begin at end
+	file  *os.File   // of the last segment; nil before there is one
+	dirty bool       // bytes of file are in the journal only
+	left  []*os.File // of segments before it, to be synced and closed by the next checkpoint
+	fresh bool       // a file was made and its name may not be durable
+	need  int64      // size of a batch that did not fit
 }
 
 func newTail(root, dir string) *tail {
@@ -110,10 +110,8 @@ func (t *tail) make() error {
 }
 
 func (t *tail) follow(f *os.File) {
-	if t.file != nil && t.dirty {
-		t.left = append(t.left, t.file)
-	} else if t.file != nil {
-		_ = t.file.Close() // was read only
+	if t.file != nil {
+		t.left = append(t.left, t.file) // also if it is synced already: a checkpoint may be at it
 	}
 	t.file, t.dirty, t.fresh = f, false, true
 	t.segs = append(t.segs, span{dir: t.dir, base: t.end})

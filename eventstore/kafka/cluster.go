@@ -60,6 +60,7 @@ const MaxRecord = 1 << 20
 func (c Config) sarama(d *dialer) *sarama.Config {
 	s := sarama.NewConfig()
 	s.ClientID = c.ClientID
+	s.MetricRegistry = newQuiet()
 	s.Version = sarama.V2_8_0_0
 	s.ChannelBufferSize = 1024
 	s.Net.MaxOpenRequests = 1

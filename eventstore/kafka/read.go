@@ -149,6 +149,58 @@ func (l *Log) Bounds(ctx context.Context, partition int) (start, end int64, err 
 	return start, end, nil
 }
 
+// OffsetAt implements eventstore.Log, to the millisecond. It tries for 30 s to reach the broker.
+func (l *Log) OffsetAt(ctx context.Context, partition int, t time.Time) (offset int64, err error) {
+	err = l.direct(ctx, partition, func(f *fetcher) error {
+		if offset, err = f.offset(t.UnixMilli()); err == nil && offset < 0 {
+			offset, err = f.offset(sarama.OffsetNewest)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("offset of %s/%d at %s: %w", l.topic, partition, t, err)
+	}
+	return offset, nil
+}
+
+// trimTimeout is how long the brokers may take to agree on a trim.
+const trimTimeout = 10 * time.Second
+
+// Trim implements eventstore.Log. It tries for 30 s to reach the broker.
+func (l *Log) Trim(ctx context.Context, partition int, before int64) error {
+	start, end, err := l.Bounds(ctx, partition)
+	if err != nil {
+		return err
+	}
+	if before >= 0 && before <= start {
+		return nil // it is gone already
+	}
+	if before < 0 || before >= end { // a broker would remove all
+		return fmt.Errorf("trim %s/%d: offset %d is not one of a record; the last one is at %d", l.topic, partition, before, end-1)
+	}
+	err = l.direct(ctx, partition, func(f *fetcher) error {
+		resp, err := f.broker.DeleteRecords(&sarama.DeleteRecordsRequest{
+			Topics:  map[string]*sarama.DeleteRecordsRequestTopic{l.topic: {PartitionOffsets: map[int32]int64{f.partition: before}}},
+			Timeout: trimTimeout,
+		})
+		if err != nil {
+			return err
+		}
+		p := resp.Topics[l.topic]
+		if p == nil || p.Partitions[f.partition] == nil {
+			return sarama.ErrIncompleteResponse
+		}
+		if code := p.Partitions[f.partition].Err; !errors.Is(code, sarama.ErrNoError) {
+			return code
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("trim %s/%d before %d: %w", l.topic, partition, before, err)
+	}
+	return nil
+}
+
 func (f *fetcher) offset(which int64) (int64, error) {
 	req := &sarama.OffsetRequest{Version: 4}
 	req.AddBlock(f.log.topic, f.partition, which, 1)

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -45,13 +46,18 @@ func (c *Cluster) examine(topic string, keep time.Duration) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+	described, err := admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
 	if err != nil {
 		return nil, err
 	}
 	settings := map[string]string{}
-	for _, e := range entries {
-		settings[e.Name] = e.Value
+	for _, d := range described {
+		if !errors.Is(d.ErrorCode, sarama.ErrNoError) {
+			return nil, fmt.Errorf("%w: %s", d.ErrorCode, d.ErrorMsg)
+		}
+		for _, e := range d.Configs {
+			settings[e.Name] = e.Value
+		}
 	}
 	return judge(topic, settings, len(replicas), keep), nil
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -30,9 +31,7 @@ func TestJudgeSettings(t *testing.T) {
 		{"message.timestamp.type", "CreateTime", 3, nil, []string{"message.timestamp.type"}},
 	} {
 		settings := map[string]string{}
-		for k, v := range good {
-			settings[k] = v
-		}
+		maps.Copy(settings, good)
 		if c.setting != "" {
 			settings[c.setting] = c.value
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"deed/eventstore"
 )
@@ -26,7 +27,8 @@ type Log struct {
 
 type partition struct {
 	mu      sync.Mutex
-	records []eventstore.Message // the record at offset i is records[i]; only ever appended to
+	start   int64                // offset of the first record
+	records []eventstore.Message // the record at offset start+i is records[i]; only ever appended to, and cut at the front
 	more    chan struct{}        // closed and replaced with every append, closed for good by Close
 	closed  bool
 }
@@ -94,7 +96,7 @@ func (l *Log) Append(p int, records []eventstore.Message, done func(offset int64
 	case part.closed:
 		err = fmt.Errorf("append to partition %d: %w", p, eventstore.ErrClosed)
 	case len(records) > 0:
-		first = int64(len(part.records))
+		first = part.end()
 		for i, r := range records {
 			r.Partition, r.Offset = p, first+int64(i)
 			part.records = append(part.records, r)
@@ -160,7 +162,7 @@ func (l *Log) Read(ctx context.Context, p int, from int64, limit int) ([]eventst
 	return batch, nil
 }
 
-// Bounds implements eventstore.Log. The start is always 0, for nothing is ever deleted.
+// Bounds implements eventstore.Log.
 func (l *Log) Bounds(ctx context.Context, p int) (start, end int64, err error) {
 	part, err := l.partition(p)
 	if err != nil {
@@ -174,7 +176,47 @@ func (l *Log) Bounds(ctx context.Context, p int) (start, end int64, err error) {
 	if part.closed {
 		return 0, 0, fmt.Errorf("bounds of partition %d: %w", p, eventstore.ErrClosed)
 	}
-	return 0, int64(len(part.records)), nil
+	return part.start, part.end(), nil
+}
+
+// OffsetAt implements eventstore.Log.
+func (l *Log) OffsetAt(ctx context.Context, p int, t time.Time) (int64, error) {
+	part, err := l.partition(p)
+	if err != nil {
+		return 0, fmt.Errorf("offset at %s: %w", t, err)
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	for i := range part.records {
+		if !part.records[i].Time.Before(t) {
+			return part.start + int64(i), nil
+		}
+	}
+	return part.end(), nil
+}
+
+// Trim implements eventstore.Log.
+func (l *Log) Trim(ctx context.Context, p int, before int64) error {
+	part, err := l.partition(p)
+	if err != nil {
+		return fmt.Errorf("trim: %w", err)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if before < 0 || before >= part.end() {
+		return fmt.Errorf("trim partition %d: offset %d is not one of a record (%d to %d)", p, before, part.start, part.end()-1)
+	}
+	if before > part.start {
+		part.records = append([]eventstore.Message(nil), part.records[before-part.start:]...)
+		part.start = before
+	}
+	return nil
 }
 
 // Close implements eventstore.Log: when it returns, the done function of every append made before it has returned. It
@@ -204,15 +246,19 @@ func (l *Log) partition(p int) (*partition, error) {
 	return l.parts[p], nil
 }
 
+// end is the offset after the last record.
+func (part *partition) end() int64 { return part.start + int64(len(part.records)) }
+
 // read copies at most limit records; more is closed when there is reason to read again.
 func (part *partition) read(p int, from int64, limit int) (batch []eventstore.Message, more <-chan struct{}, closed bool, err error) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	end := int64(len(part.records))
-	if from < 0 || from > end {
-		return nil, nil, part.closed, fmt.Errorf("partition %d: offset %d is not one of 0 to %d", p, from, end)
+	end := part.end()
+	if from < part.start || from > end {
+		return nil, nil, part.closed, fmt.Errorf("partition %d: offset %d is not one of %d to %d", p, from, part.start, end)
 	}
-	batch = append(batch, part.records[from:from+min(int64(limit), end-from)]...)
+	at := from - part.start
+	batch = append(batch, part.records[at:at+min(int64(limit), end-from)]...)
 	return batch, part.more, part.closed, nil
 }
 

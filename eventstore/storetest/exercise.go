@@ -43,6 +43,10 @@ func Exercise(t *testing.T, open func(t *testing.T) eventstore.Log, grow func(lo
 		{"Bounds", bounds},
 		{"Bytes", exactBytes},
 		{"BigRecords", bigRecords},
+		{"OffsetAt", offsetAt},
+		{"Trim", trim},
+		{"Markers", markers},
+		{"DecodersAreTotal", decodersAreTotal},
 		{"CloseFlushes", closeFlushes},
 		{"GrowingTopic", growingLog},
 	} {

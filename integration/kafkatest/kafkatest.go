@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -137,9 +138,7 @@ func Start(ctx context.Context, c Config) (_ *Cluster, err error) {
 			"group.min.session.timeout.ms": "1000", "group.initial.rebalance.delay.ms": "0",
 			"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500", "controlled.shutdown.enable": "false",
 		}
-		for k, v := range c.Properties {
-			p[k] = v
-		}
+		maps.Copy(p, c.Properties)
 		var text strings.Builder
 		for _, k := range slices.Sorted(keys(p)) {
 			fmt.Fprintf(&text, "%s=%s\n", k, p[k])

@@ -121,7 +121,7 @@ func TestCarryForward(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	for _, told := range s.told {
-		var want = fmt.Sprintf(`"request_payload":%q`, event)
+		want := fmt.Sprintf(`"request_payload":%q`, event)
 		if len(told) != 1 || !strings.Contains(told[0], want) {
 			t.Errorf("the sink was told %s", told)
 		}

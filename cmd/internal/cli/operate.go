@@ -78,7 +78,7 @@ func (e *env) nodes() *cobra.Command {
 					}
 					wait := "-"
 					if p.OldestWait > 0 {
-						wait = (time.Duration(p.OldestWait * float64(time.Second))).Round(time.Millisecond).String()
+						wait = time.Duration(p.OldestWait * float64(time.Second)).Round(time.Millisecond).String()
 					}
 					_, _ = fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n", p.Partition, owner, p.Epoch, p.Lag, p.Open, wait, p.Committed, p.End)
 				}

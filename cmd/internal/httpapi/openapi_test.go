@@ -19,7 +19,8 @@ import (
 
 func testServer() *Server {
 	model, registry := invocations.New(1), functions.New()
-	return &Server{Operator: nobody{},
+	return &Server{
+		Operator: nobody{},
 		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model},
 		Registry: registry, Model: model, Ready: func() error { return nil }, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	}

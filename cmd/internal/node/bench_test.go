@@ -48,9 +48,15 @@ func cpu() time.Duration {
 // BenchmarkEcho prints what an invocation of the smallest function costs, whole, with 64 clients that wait for nothing but the
 // acknowledgement, and beside it what raw Sarama does with records of the same size on the same broker.
 func BenchmarkEcho(b *testing.B) {
+	for _, durability := range []string{"fsync", "process"} {
+		b.Run(durability, func(b *testing.B) { echo(b, durability) })
+	}
+}
+
+func echo(b *testing.B, durability string) {
 	const clients, each = 64, 400
 	var c counts
-	n := running(b, Config{Logger: slog.New(slog.DiscardHandler), wrapLog: func(l eventstore.Log) eventstore.Log { return counting{l, &c} }})
+	n := running(b, Config{Durability: durability, Logger: slog.New(slog.DiscardHandler), wrapLog: func(l eventstore.Log) eventstore.Log { return counting{l, &c} }})
 	f := domain.NativeFunction("echo")
 	if _, err := n.Door.Deploy(b.Context(), f, wasmtest.Echo(), domain.DefaultLimits(), nil); err != nil {
 		b.Fatal(err)

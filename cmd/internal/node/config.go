@@ -58,6 +58,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	ownBlob bool
+	retain  time.Duration                       // how long records are kept once the owners need them no more; 0: for ever
 	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
 

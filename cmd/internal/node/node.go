@@ -47,15 +47,17 @@ type Node struct {
 	keys     *keys.Store // nil with a cluster
 	lock     *os.File
 
-	partsMu sync.RWMutex // guards the slice, which is replaced and never changed
-	parts   []*part
-	growing sync.Mutex // held while partitions are opened
-	deps    *worker.Deps
-	group   eventstore.Membership
-	poison  *poison.List
-	metrics *metrics
-	slot    atomic.Uint64
-	caught  atomic.Bool // the tails have reached the ends of the log as they were at the start
+	partsMu   sync.RWMutex // guards the slice, which is replaced and never changed
+	parts     []*part
+	trimming  sync.Mutex // guards positions
+	positions map[int][]committedAt
+	growing   sync.Mutex // held while partitions are opened
+	deps      *worker.Deps
+	group     eventstore.Membership
+	poison    *poison.List
+	metrics   *metrics
+	slot      atomic.Uint64
+	caught    atomic.Bool // the tails have reached the ends of the log as they were at the start
 
 	clock  clock
 	latest atomic.Int64 // the latest time that the broker gave, in ms
@@ -231,6 +233,7 @@ func (n *Node) begin(ctx context.Context) error {
 		n.Door.Keys = n.keys
 	}
 	n.readers.Go(n.watchBlobs)
+	n.readers.Go(n.tuneMemory)
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
@@ -253,6 +256,9 @@ func (n *Node) begin(ctx context.Context) error {
 		}
 	}
 	n.readers.Go(n.watchGrowth)
+	if n.config.retain > 0 {
+		n.readers.Go(n.watchTrim)
+	}
 	n.metrics.watch(n)
 	return nil
 }

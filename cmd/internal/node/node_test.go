@@ -35,6 +35,13 @@ func build(t testing.TB, name string) []byte {
 // running is a node that runs until the test ends.
 func running(t testing.TB, c Config) *Node {
 	t.Helper()
+	n, _ := runningUntil(t, c)
+	return n
+}
+
+// runningUntil is a node that runs until it is told to stop, or the test ends.
+func runningUntil(t testing.TB, c Config) (*Node, func()) {
+	t.Helper()
 	if c.Data == "" {
 		c.Data = t.TempDir()
 	}
@@ -46,7 +53,7 @@ func running(t testing.TB, c Config) *Node {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -55,7 +62,8 @@ func running(t testing.TB, c Config) *Node {
 			t.Error(err)
 		}
 	})
-	return n
+	t.Cleanup(stop)
+	return n, stop
 }
 
 func deploy(t testing.TB, n *Node, name string, module []byte, limits domain.Limits, p domain.Policy) domain.FunctionID {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"deed/domain/partition"
@@ -74,7 +75,7 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 	relay.owner = worker.NewOwner(n.deps, p, tail)
 	n.partsMu.Lock()
 	for len(n.parts) <= p {
-		n.parts = append(n.parts[:len(n.parts):len(n.parts)], nil) // readers hold the old slice
+		n.parts = append(slices.Clip(n.parts), nil) // readers hold the old slice
 	}
 	parts := append([]*part(nil), n.parts...)
 	parts[p] = &part{tail: tail, owner: relay.owner, start: begin}
