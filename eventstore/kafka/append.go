@@ -215,7 +215,7 @@ func (p *producer) expire(now time.Time) {
 	p.mu.Lock()
 	late := map[int32]*call{}
 	for partition, l := range p.lanes {
-		if len(l.calls) > 0 && now.After(l.calls[0].deadline) {
+		if len(l.calls) > 0 && (now.After(l.calls[0].deadline) || p.hopeless.Load()) {
 			late[partition] = l.calls[0]
 		}
 	}

@@ -95,6 +95,14 @@ func (l *Log) while(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
+// Abandon is told that the broker has stopped for good: appends that are under way become unknown within seconds, instead of
+// when Config.AppendTimeout has passed, and so does Close return.
+func (l *Log) Abandon() {
+	for _, p := range l.producers {
+		p.hopeless.Store(true)
+	}
+}
+
 // closePatience is how long Close waits for Sarama after every append has been answered.
 const closePatience = 5 * time.Second
 

@@ -19,15 +19,16 @@ type pipe struct {
 // calls that were not answered yet (lanes). Two goroutines serve it: feed hands records to Sarama, collect takes its
 // answers and calls done functions.
 type producer struct {
-	topic   string
-	timeout time.Duration
-	most    int64        // bytes that may be held
-	bytes   atomic.Int64 // bytes that are held: in the queue, and by Sarama, answered or not
-	dial    *dialer
-	pipes   []pipe        // one; two if there may be a linger, of which the second waits
-	fed     chan struct{} // closed when feed has ended
-	drained chan struct{} // closed when collect has ended
-	ending  atomic.Bool   // Sarama need not be patient any more
+	topic    string
+	timeout  time.Duration
+	most     int64        // bytes that may be held
+	bytes    atomic.Int64 // bytes that are held: in the queue, and by Sarama, answered or not
+	dial     *dialer
+	pipes    []pipe        // one; two if there may be a linger, of which the second waits
+	fed      chan struct{} // closed when feed has ended
+	drained  chan struct{} // closed when collect has ended
+	ending   atomic.Bool   // Sarama need not be patient any more
+	hopeless atomic.Bool   // nobody will answer: whatever is unanswered is so for good
 
 	mu      sync.Mutex // guards the rest
 	queue   []*record

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -23,11 +22,11 @@ func (f Finding) String() string {
 	return fmt.Sprintf("topic %s: %s is %s: %s", f.Topic, f.Setting, f.Value, f.Words)
 }
 
-// Examine looks at the settings of a topic that promises rest on. keep is how long a record must stay at least.
-func (c *Cluster) Examine(ctx context.Context, topic string, keep time.Duration) ([]Finding, error) {
+// Examine looks at the settings of a topic that promises rest on.
+func (c *Cluster) Examine(ctx context.Context, topic string) ([]Finding, error) {
 	found := make(chan []Finding, 1)
 	err := within(ctx, func() error {
-		f, err := c.examine(topic, keep)
+		f, err := c.examine(topic)
 		found <- f
 		return err
 	})
@@ -37,7 +36,7 @@ func (c *Cluster) Examine(ctx context.Context, topic string, keep time.Duration)
 	return <-found, nil
 }
 
-func (c *Cluster) examine(topic string, keep time.Duration) ([]Finding, error) {
+func (c *Cluster) examine(topic string) ([]Finding, error) {
 	admin, err := sarama.NewClusterAdminFromClient(c.client) // holds nothing of its own: closing it would close the client
 	if err != nil {
 		return nil, err
@@ -59,11 +58,11 @@ func (c *Cluster) examine(topic string, keep time.Duration) ([]Finding, error) {
 			settings[e.Name] = e.Value
 		}
 	}
-	return judge(topic, settings, len(replicas), keep), nil
+	return judge(topic, settings, len(replicas)), nil
 }
 
 // judge is the rule: what is lost with the settings is named.
-func judge(topic string, settings map[string]string, replicas int, keep time.Duration) (found []Finding) {
+func judge(topic string, settings map[string]string, replicas int) (found []Finding) {
 	add := func(breaks bool, setting, words string) {
 		value := settings[setting]
 		if setting == "replication" {
@@ -91,11 +90,9 @@ func judge(topic string, settings map[string]string, replicas int, keep time.Dur
 	if policy := settings["cleanup.policy"]; policy != "" && policy != "delete" {
 		add(true, "cleanup.policy", "records are removed that are still needed; set it to delete")
 	}
-	switch retention := number("retention.ms", -1); {
-	case retention >= 0 && retention < keep.Milliseconds():
-		add(true, "retention.ms", fmt.Sprintf("records are removed while invocations still need them; set it to -1, or to %d (%s) at least", keep.Milliseconds(), keep))
-	case retention >= 0:
-		add(false, "retention.ms", "the history of older invocations is removed; -1 keeps it")
+	if number("retention.ms", -1) >= 0 {
+		// However long it is: brokers cut at the ends of segments, and readers begin at markers.
+		add(true, "retention.ms", "brokers cut the log where no reader can begin; set it to -1")
 	}
 	if number("retention.bytes", -1) >= 0 {
 		add(true, "retention.bytes", "records are removed while invocations still need them; set it to -1")

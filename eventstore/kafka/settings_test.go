@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"time"
 )
 
 // TestJudgeSettings: each setting that breaks a promise is named, and nothing is said of the settings that Deed makes itself.
@@ -25,7 +24,7 @@ func TestJudgeSettings(t *testing.T) {
 		{"unclean.leader.election.enable", "true", 3, []string{"unclean.leader.election.enable"}, nil},
 		{"cleanup.policy", "compact,delete", 3, []string{"cleanup.policy"}, nil},
 		{"retention.ms", "3600000", 3, []string{"retention.ms"}, nil},
-		{"retention.ms", "604800000", 3, nil, []string{"retention.ms"}},
+		{"retention.ms", "604800000", 3, []string{"retention.ms"}, nil},
 		{"retention.bytes", "1000000", 3, []string{"retention.bytes"}, nil},
 		{"max.message.bytes", "65536", 3, []string{"max.message.bytes"}, nil},
 		{"message.timestamp.type", "CreateTime", 3, nil, []string{"message.timestamp.type"}},
@@ -36,7 +35,7 @@ func TestJudgeSettings(t *testing.T) {
 			settings[c.setting] = c.value
 		}
 		var breaks, weak []string
-		for _, f := range judge("t", settings, c.replicas, 48*time.Hour) {
+		for _, f := range judge("t", settings, c.replicas) {
 			if f.Breaks {
 				breaks = append(breaks, f.Setting)
 			} else {

@@ -110,7 +110,7 @@ func (o *Owner) checkClock(j *eventstore.Judged, a *appended) bool {
 		return true
 	}
 	o.giveUp("the clock of this node is wrong")
-	o.alarm(fmt.Sprintf("the clock of this node is %s the broker's; allowed are %s", ahead.Round(time.Second), MaxSkew))
+	o.alarm(fmt.Sprintf("the clock of this node is %s ahead of the broker's (negative: behind); allowed are %s", ahead.Round(time.Second), MaxSkew))
 	if o.d.Skewed != nil {
 		o.d.Skewed(ahead)
 	}

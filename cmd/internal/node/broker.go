@@ -2,6 +2,7 @@ package node
 
 import (
 	"path/filepath"
+	"slices"
 	"time"
 
 	"deed/eventstore/embedded"
@@ -22,6 +23,14 @@ func (n *Node) openBroker() error {
 	n.readers.Go(func() {
 		select {
 		case err := <-b.Failed():
+			n.logsMu.Lock()
+			logs := slices.Clone(n.logs)
+			n.logsMu.Unlock()
+			for _, l := range logs {
+				if l, ok := l.(interface{ Abandon() }); ok {
+					l.Abandon()
+				}
+			}
 			select {
 			case n.failed <- err:
 			default:

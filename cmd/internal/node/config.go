@@ -62,7 +62,7 @@ type Config struct {
 	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
 
-// DefaultMaxOpen bounds what a node holds in memory: an open invocation takes about a kilobyte.
+// DefaultMaxOpen bounds what a node holds in memory: an open invocation takes about four kilobytes.
 const DefaultMaxOpen = 200_000
 
 // DefaultListen is where a node listens by default.

@@ -41,6 +41,7 @@ type Node struct {
 	listener net.Listener
 	broker   *embedded.Broker
 	cluster  *kafka.Cluster
+	logsMu   sync.Mutex // guards logs while the node opens
 	logs     []eventstore.Log
 	host     *wasm.Host
 	blobs    *blob.Store
@@ -180,7 +181,9 @@ func (n *Node) openLog(topic string) (eventstore.Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.logsMu.Lock()
 	n.logs = append(n.logs, l)
+	n.logsMu.Unlock()
 	if n.config.wrapLog != nil {
 		return n.config.wrapLog(l), nil
 	}

@@ -4,14 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"deed/domain"
 )
-
-// keepAtLeast is how long a record may be needed: the longest validity of a request, then that of its notification, and a day
-// in which everything may stand still.
-const keepAtLeast = domain.MaxAgeLimit + domain.NotificationValidity + 24*time.Hour
 
 // examine refuses topics of a cluster whose settings can lose what was acknowledged, naming the setting, and warns of those
 // that weaken a promise.
@@ -21,7 +14,7 @@ func (n *Node) examine(ctx context.Context, topics ...string) error {
 	}
 	var breaks []error
 	for _, topic := range topics {
-		found, err := n.cluster.Examine(ctx, topic, keepAtLeast)
+		found, err := n.cluster.Examine(ctx, topic)
 		if err != nil {
 			return err
 		}
