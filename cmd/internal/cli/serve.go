@@ -58,7 +58,7 @@ func (e *env) serve() *cobra.Command {
 	f.StringVar(&c.KafkaListen, "kafka-listen", "", "address to open the embedded broker on for other Kafka clients")
 	f.StringVar(&c.Durability, "durability", "fsync", "of the embedded broker: fsync (survives a power loss) or process (survives the death of the process)")
 	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
-	f.StringVar(&c.Blob, "blob", "", "where modules and large payloads are: file:///dir (default: the data directory; several nodes must share one)")
+	f.StringVar(&c.Blob, "blob", "", "where modules and large payloads are: file:///dir or s3://bucket?region=… (default: the data directory; several nodes must share one)")
 	f.StringVar(&c.Namespace, "namespace", "deed", "prefix of topics and groups")
 	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
 	f.IntVar(&c.Replication, "replication", 0, "replicas of topics that are created now (default 3, or the number of brokers)")

@@ -116,7 +116,7 @@ func (d *Door) submit(ctx context.Context, req domain.InvocationRequested, event
 	} else {
 		digest, err := d.Blobs.Put(ctx, event) // first: the log must never name bytes that are not there
 		if err != nil {
-			return Accepted{}, fmt.Errorf("store the event: %w", err)
+			return Accepted{}, domain.Reject(domain.CodeUnavailable, "the event cannot be stored: "+err.Error(), "try again when GET /readyz is well; events up to 64 KiB need no store")
 		}
 		req.Payload = domain.Payload{Stored: true, Digest: digest, Size: int64(len(event))}
 	}

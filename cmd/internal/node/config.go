@@ -29,8 +29,8 @@ type Config struct {
 	Durability string
 	// Brokers of a Kafka cluster to use instead of the embedded broker.
 	Brokers []string
-	// Blob is where modules and large payloads are: file:///dir, which every node must reach. Defaults to the node's own data
-	// directory, which is enough for one node. Objects of obs://B/P are under objects/B/P in it.
+	// Blob is where modules and large payloads are: file:///dir or s3://bucket (blob.Open), which every node must reach.
+	// Defaults to the node's own data directory, which is enough for one node. Objects of obs://B/P are under objects/B/P in it.
 	Blob string
 	// Namespace is the prefix of topics and groups. Defaults to "deed".
 	Namespace string

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -341,12 +340,19 @@ func (n *Node) Ready() error {
 	return errors.New("no partition is owned yet")
 }
 
-// bucket opens the bucket of obs://name, a directory of the data directory.
+// bucket opens the bucket of obs://name. With the default store, which is one of many things in the data directory, that is
+// objects/name beside it.
 func (n *Node) bucket(name string) (object.Bucket, error) {
 	if b, ok := n.buckets.Load(name); ok {
 		return b.(*blob.Bucket), nil //nolint:forcetypeassert // nothing else is stored
 	}
-	b, err := blob.OpenBucket(filepath.Join(n.objectsDir(), name))
+	open := n.blobs.Objects
+	if n.config.ownBlob {
+		open = func(name string) (*blob.Bucket, error) {
+			return blob.OpenBucket(filepath.Join(n.config.Data, "objects", name))
+		}
+	}
+	b, err := open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -355,18 +361,6 @@ func (n *Node) bucket(name string) (object.Bucket, error) {
 		b = other.(*blob.Bucket) //nolint:forcetypeassert // as above
 	}
 	return b, nil
-}
-
-// objectsDir is where the buckets are.
-func (n *Node) objectsDir() string {
-	if n.config.ownBlob {
-		return filepath.Join(n.config.Data, "objects")
-	}
-	u, err := url.Parse(n.config.Blob)
-	if err != nil {
-		return filepath.Join(n.config.Data, "objects") // cannot be: the store was opened
-	}
-	return filepath.Join(filepath.FromSlash(u.Path), "objects")
 }
 
 // Close stops what Open started, in the order in which nobody writes into what is closed. Run must have returned.
