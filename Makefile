@@ -13,7 +13,8 @@ build: ## build bin/deed
 	go build -o bin/deed ./cmd/deed
 
 test: ## everything that needs only Go, with the race detector where a C compiler is present
-	go test -shuffle=on -timeout 20m $(RACE) ./...
+	go test -shuffle=on -timeout 20m $(RACE) $$(go list ./... | grep -v '^deed/integration$$')
+	go test -shuffle=on -timeout 20m $(RACE) ./integration
 	@echo "skipped: the stories on Apache Kafka, which make test-kafka tells ($$(command -v java >/dev/null 2>&1 && command -v mvn >/dev/null 2>&1 && echo 'java and mvn are installed' || echo 'java or mvn is not installed'))"
 
 kafka: ## run Apache Kafka on loopback until interrupted; NODES=3 runs three brokers

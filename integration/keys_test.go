@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"deed/runtime/wasm/wasmtest"
 )
 
 // keyedCall is what a call with an idempotency key was answered.
@@ -53,7 +55,10 @@ func TestIdempotencyKeys(t *testing.T) {
 	defer cancel()
 	data, addr, broker := t.TempDir(), freePort(t), freePort(t)
 	node := start(t, data, addr, broker)
-	node.deploy("echo", "echo", "", "")
+	var deployed map[string]any
+	if s := call(ctx, "PUT", "http://"+addr+"/v1/functions/echo", string(wasmtest.Echo()), &deployed); s != 200 {
+		t.Fatal(s, deployed)
+	}
 
 	var wg sync.WaitGroup
 	calls := make([]keyedCall, 16)

@@ -109,13 +109,20 @@ func TestGroup(t *testing.T) {
 	c := connect(t, kafka.Config{Brokers: brokers(t)})
 	storetest.ExerciseMembership(t, func(t *testing.T) storetest.Group {
 		topic := newTopic()
-		open(t, c, topic, 4)
+		l := open(t, c, topic, 4)
+		fill := func(from, to int) {
+			for p := from; p < to; p++ {
+				appendAll(t, l, p, make([]string, storetest.GroupRecords)...)
+			}
+		}
+		fill(0, 4)
 		return storetest.Group{
 			Member: func() eventstore.Membership { return c.Membership(topic+".owners", topic) },
 			Grow: func(n int) {
 				if err := c.GrowTopic(t.Context(), topic, n); err != nil {
 					t.Error(err)
 				}
+				fill(4, n)
 			},
 		}
 	})

@@ -17,11 +17,15 @@ type Group struct {
 	Grow   func(partitions int)         // gives the topic more partitions
 }
 
+// GroupRecords is how many records the partitions under a group under test hold.
+const GroupRecords = 110
+
 // groupPartitions is how many partitions the topic of a group under test begins with.
 const groupPartitions = 4
 
 // ExerciseMembership holds memberships to the contract of eventstore.Membership. It calls open once per subtest, for a
-// group that has no members and no positions, on a topic of four partitions.
+// group that has no members and no positions, on a topic of four partitions. Each partition, also one that Grow adds, holds
+// GroupRecords records: a broker may refuse positions beyond the end.
 func ExerciseMembership(t *testing.T, open func(t *testing.T) Group) {
 	for _, c := range []struct {
 		name string
@@ -239,13 +243,13 @@ func positions(o *owners) {
 // positionsFollow: whoever gets a partition finds what the one before it committed while it was being drained.
 func positionsFollow(o *owners) {
 	a := o.join(nil, func(m *member, p int) {
-		if err := m.Commit(o.ctx, p, eventstore.Position{Offset: int64(1000 + p), Metadata: "drained"}); err != nil {
+		if err := m.Commit(o.ctx, p, eventstore.Position{Offset: int64(100 + p), Metadata: "drained"}); err != nil {
 			o.Errorf("commit of %d while it is drained: %v", p, err)
 		}
 	})
 	o.until(map[*member]int{a: 4})
 	b := o.join(func(m *member, p int) {
-		o.committed(m, p, eventstore.Position{Offset: int64(1000 + p), Metadata: "drained"})
+		o.committed(m, p, eventstore.Position{Offset: int64(100 + p), Metadata: "drained"})
 		o.holds(m, p, true)
 	}, nil)
 	o.until(map[*member]int{a: 2, b: 2})

@@ -28,6 +28,7 @@ type Row struct {
 	Request   int64            // offset of the record that opened it
 	Outcome   int64            // offset of the last attempt's outcome; -1 if none
 	Refs      []Ref
+	Stale     bool // of a copy: its later history is still being read (Partial)
 
 	live bool // the state is from the tail: what is older does not change it
 }
@@ -191,7 +192,9 @@ func (m *Model) Get(id domain.InvocationID) (Row, bool) {
 	if row == nil {
 		return Row{}, false
 	}
-	return row.copy(), true
+	c := row.copy()
+	c.Stale = !row.live && row.Partition < len(m.parts) && m.parts[row.Partition].partial
+	return c, true
 }
 
 func (r *Row) copy() Row {

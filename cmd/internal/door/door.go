@@ -225,7 +225,7 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	if id.Slot() >= d.Log.Partitions() {
 		return invocations.Row{}, unknown
 	}
-	if row, ok := d.Model.Get(id); ok {
+	if row, ok := d.Model.Get(id); ok && !row.Stale {
 		return row, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, findWithin)
