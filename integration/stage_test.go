@@ -473,3 +473,20 @@ func send(t testing.TB, p sarama.SyncProducer, partition int32, m *sarama.Consum
 
 // sleepModule is a function that sleeps.
 func sleepModule(d time.Duration) []byte { return wasmtest.Sleep(d.Nanoseconds()) }
+
+// refuses starts node 0, which must not come up, and returns what it says.
+func (s *stage) refuses() string {
+	s.t.Helper()
+	binary, err := faultyBinary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binary, "serve", "--data", filepath.Join(s.dir, "node0"), "--listen", s.place(0).addr, "--namespace", s.namespace,
+		"--blob", "file://"+filepath.Join(s.dir, "shared")).CombinedOutput()
+	if err == nil || ctx.Err() != nil {
+		s.t.Fatalf("the node came up: %s", out)
+	}
+	return string(out)
+}

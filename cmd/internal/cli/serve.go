@@ -60,7 +60,7 @@ func (e *env) serve() *cobra.Command {
 	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
 	f.StringVar(&c.Blob, "blob", "", "where modules and large payloads are: file:///dir or s3://bucket?region=… (default: the data directory; several nodes must share one)")
 	f.StringVar(&c.Namespace, "namespace", "deed", "prefix of topics and groups")
-	f.IntVar(&c.Partitions, "partitions", 4, "partitions of the invocations topic, if it is created now")
+	f.IntVar(&c.Partitions, "partitions", 0, "partitions of the invocations topic; one that has fewer gets more (default 4 for a new one)")
 	f.IntVar(&c.Replication, "replication", 0, "replicas of topics that are created now (default 3, or the number of brokers)")
 	f.IntVar(&c.InSync, "min-insync-replicas", 0, "replicas that must have a record before it is acknowledged, in topics created now (default a majority)")
 	f.BoolVar(&c.AllowWeak, "allow-weak-topics", false, "start although topics have settings that can lose what was acknowledged")

@@ -40,7 +40,8 @@ type Config struct {
 	InSync int
 	// AllowWeak lets the node start on topics whose settings can lose what was acknowledged.
 	AllowWeak bool
-	// Partitions of deed.invocations, if it is created now: 1 to 4096. Defaults to 4.
+	// Partitions of deed.invocations: 1 to 4096. A topic that has fewer gets more; one that has more keeps them. Defaults to 4
+	// for a topic that is created now, and to what it has for one that exists.
 	Partitions int
 	// Concurrency is how many attempts run at once on this node. Defaults to 16 a processor.
 	Concurrency int
@@ -58,6 +59,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	ownBlob bool
+	growTo  int
 	retain  time.Duration                       // how long records are kept once the owners need them no more; 0: for ever
 	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
@@ -100,6 +102,7 @@ func (c Config) validate() (Config, error) {
 	if c.ownBlob {
 		c.Blob = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(c.Data, "blobs"))}).String()
 	}
+	c.growTo = c.Partitions
 	if c.Partitions == 0 {
 		c.Partitions = 4
 	}

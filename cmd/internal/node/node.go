@@ -195,6 +195,11 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.cluster.EnsureTopic(ctx, topics.Invocations(), n.config.Partitions); err != nil {
 		return err
 	}
+	if n.config.growTo > 0 {
+		if err := n.cluster.GrowTopic(ctx, topics.Invocations(), n.config.growTo); err != nil {
+			return err
+		}
+	}
 	if err := n.cluster.EnsureTopic(ctx, topics.Functions(), 1); err != nil {
 		return err
 	}
