@@ -72,6 +72,12 @@ func (o *Owner) carry() {
 
 func (o *Owner) carried(old []restated) {
 	o.epoch.carrying = false
+	failed := 0
+	defer func() {
+		if failed > 0 { // one word for all of them: a blob store that is down fails many
+			o.log.Warn("invocations cannot be restated; trying again", "count", failed)
+		}
+	}()
 	for i := range old {
 		c := &old[i]
 		e := o.fold.Get(c.id)
@@ -79,7 +85,9 @@ func (o *Owner) carried(old []restated) {
 			continue // it moved on; it is looked at again
 		}
 		if c.err != nil {
-			o.log.Warn("invocation cannot be restated; trying again", "invocation", c.id, "error", c.err)
+			if failed++; failed == 1 {
+				o.log.Warn("invocation cannot be restated", "invocation", c.id, "error", c.err)
+			}
 			continue
 		}
 		if l := o.alive(c.id); l.pending > 0 {

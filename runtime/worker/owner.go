@@ -51,6 +51,7 @@ type Owner struct {
 	drained []func()
 	tick    *time.Timer
 	epoch   upkeepState
+	grants  int  // how often the partition was assigned
 	foreign bool // another group claimed this partition: it is not claimed again
 
 	acts atomic.Bool // mirrors phase for doors, which prefer partitions that their node owns
@@ -93,6 +94,7 @@ func (o *Owner) Acting() bool { return o.acts.Load() }
 // Assign begins to take the partition over: fold to the end of the log, claim, act once the claim was read back.
 func (o *Owner) Assign() {
 	o.line.Do(func(f *partition.Fold) {
+		o.grants++
 		if o.phase == away && !o.foreign {
 			o.fold = f
 			o.takeOver()
@@ -405,12 +407,19 @@ func (o *Owner) restart(why string) {
 func (o *Owner) reclaim(round int) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
+	asked := make(chan int, 1)
+	if !o.line.Do(func(*partition.Fold) { asked <- o.grants }) {
+		return
+	}
+	grants := <-asked
 	holds, err := o.d.Place.Holds(ctx, o.p)
 	o.line.Do(func(*partition.Fold) {
 		switch {
 		case o.phase != folding || o.round != round || o.upTo >= 0:
 		case err != nil:
 			o.log.Warn("the group does not say whether the partition is still ours; asking again", "error", err)
+			time.AfterFunc(retryClaim, func() { o.reclaim(round) })
+		case !holds && grants != o.grants: // it was assigned again after the question
 			time.AfterFunc(retryClaim, func() { o.reclaim(round) })
 		case !holds:
 			o.giveUp("not assigned any more")
