@@ -411,7 +411,12 @@ func (o *Owner) reclaim(round int) {
 	if !o.line.Do(func(*partition.Fold) { asked <- o.grants }) {
 		return
 	}
-	grants := <-asked
+	var grants int
+	select {
+	case grants = <-asked:
+	case <-ctx.Done(): // the line has ended
+		return
+	}
 	holds, err := o.d.Place.Holds(ctx, o.p)
 	o.line.Do(func(*partition.Fold) {
 		switch {
