@@ -78,11 +78,13 @@ func TestFailureMatrixOfRareWrites(t *testing.T) {
 		"NotificationAbandoned": {write: "NotificationAbandoned", begin: request, change: func(d *worker.Deps) {
 			d.Objects = &moody{sink: d.Objects.(*sink), never: true} //nolint:forcetypeassert // the world's
 		}, end: func(i domain.Invocation, _ *world) bool { return i.Settled() && i.Notified.Abandoned }},
-		"child": {write: "InvocationRequested", onOK: "function:next", begin: request, change: func(d *worker.Deps) { d.Funcs = targets{} },
+		"child": {
+			write: "InvocationRequested", onOK: "function:next", begin: request, change: func(d *worker.Deps) { d.Funcs = targets{} },
 			end: func(i domain.Invocation, w *world) bool {
 				rows := w.model.List(invocations.Filter{})
 				return i.Settled() && len(rows) == 2 && rows[0].State.Settled() && rows[1].State.Settled()
-			}},
+			},
+		},
 		"renewal": {write: "PartitionOwned", renewal: true, begin: request, change: quick, end: func(i domain.Invocation, w *world) bool {
 			return i.Settled() && countKind(w.log, "renewal") > 0
 		}},
