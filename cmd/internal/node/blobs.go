@@ -14,20 +14,12 @@ const (
 
 // watchBlobs keeps the node from being ready while its blob store cannot be reached, or is another cluster's.
 func (n *Node) watchBlobs() {
-	tick := time.NewTicker(blobEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-n.run.Done():
-			return
-		case <-tick.C:
-		}
+	n.every(blobEvery, func() bool {
 		ctx, cancel := context.WithTimeout(n.run, blobWithin)
 		err := n.blobs.Belong(ctx, n.Registry.Cluster().String())
 		cancel()
 		switch {
 		case n.run.Err() != nil:
-			return
 		case err == nil:
 			n.blobTrouble.Store(nil)
 		default:
@@ -36,5 +28,6 @@ func (n *Node) watchBlobs() {
 				n.config.Logger.Error("the blob store cannot be used: the node is not ready", "error", err)
 			}
 		}
-	}
+		return true
+	})
 }

@@ -48,17 +48,11 @@ const largeLog = 2 << 30
 
 // watchSize warns once when the log has become large.
 func (n *Node) watchSize() {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
+	n.every(time.Minute, func() bool {
 		if size, err := n.broker.Size(); err == nil && size >= largeLog {
 			n.config.Logger.Warn("the embedded log is large, and nothing is removed from it: a cluster of Kafka brokers is for such (--brokers)", "bytes", size)
-			return
+			return false
 		}
-		select {
-		case <-n.run.Done():
-			return
-		case <-tick.C:
-		}
-	}
+		return true
+	})
 }

@@ -20,20 +20,16 @@ func (n *Node) tuneMemory() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	tick := time.NewTicker(tuneEvery)
-	defer tick.Stop()
 	live := []gometrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	for {
+	tune := func() bool {
 		gometrics.Read(live)
 		growth := mostGrowth
 		if heap := live[0].Value.Uint64(); heap > 0 {
 			growth = int(max(100, min(mostGrowth, headroom*100/heap))) //nolint:gosec // at most mostGrowth
 		}
 		debug.SetGCPercent(growth)
-		select {
-		case <-n.run.Done():
-			return
-		case <-tick.C:
-		}
+		return true
 	}
+	tune()
+	n.every(tuneEvery, tune)
 }

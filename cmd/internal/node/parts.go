@@ -128,7 +128,17 @@ const growEvery = 5 * time.Second
 
 // watchGrowth opens partitions that the topic gets while the node runs.
 func (n *Node) watchGrowth() {
-	tick := time.NewTicker(growEvery)
+	n.every(growEvery, func() bool {
+		if err := n.grow(n.run); err != nil && n.run.Err() == nil {
+			n.config.Logger.Warn("new partitions cannot be opened; trying again", "error", err)
+		}
+		return true
+	})
+}
+
+// every calls fn again and again until the node is closed or fn has enough.
+func (n *Node) every(d time.Duration, fn func() bool) {
+	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
 		select {
@@ -136,8 +146,8 @@ func (n *Node) watchGrowth() {
 			return
 		case <-tick.C:
 		}
-		if err := n.grow(n.run); err != nil && n.run.Err() == nil {
-			n.config.Logger.Warn("new partitions cannot be opened; trying again", "error", err)
+		if !fn() {
+			return
 		}
 	}
 }

@@ -17,18 +17,12 @@ const trimEvery = time.Minute
 // watchTrim removes what is older than the retention. It is off unless a retention is set, and nothing sets one yet: the read
 // model keeps no state of its own, and would lose what is removed.
 func (n *Node) watchTrim() {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-n.run.Done():
-			return
-		case <-tick.C:
-		}
+	n.every(trimEvery, func() bool {
 		if err := n.trim(n.run); err != nil && n.run.Err() == nil {
 			n.config.Logger.Warn("old records cannot be removed; trying again", "error", err)
 		}
-	}
+		return true
+	})
 }
 
 // trim removes, of the partitions that this node acts on, what lies before the latest committed marker that is older than the
