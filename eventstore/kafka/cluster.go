@@ -39,8 +39,12 @@ type Config struct {
 	// Session is how long a member of a group may be silent before its partitions are given to others; at least 1 s, and at
 	// least what the brokers allow (6 s by their defaults). Defaults to 10 s.
 	Session time.Duration
+	// Security is how client and brokers know one another. Defaults to not at all.
+	Security Security
 	// Log is told of retries. Defaults to slog.Default().
 	Log *slog.Logger
+
+	secure func(*sarama.Config) // Security, its files read
 }
 
 const (
@@ -70,6 +74,7 @@ func (c Config) sarama(d *dialer) *sarama.Config {
 	s.Metadata.Retry.Backoff = retryBackoff
 	s.Metadata.AllowAutoTopicCreation = false
 	s.Consumer.Return.Errors = true
+	c.secure(s)
 	return s
 }
 
@@ -96,7 +101,8 @@ type Cluster struct {
 	client sarama.Client
 }
 
-// Open connects; it tries until ctx ends, and the error then says what the last try met.
+// Open connects; it tries until ctx ends, and the error then says what the last try met. What trying again does not mend is an
+// error at once: files that cannot be read, a certificate that is not trusted, a password that is not taken.
 func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if len(c.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers given")
@@ -120,16 +126,23 @@ func Open(ctx context.Context, c Config) (*Cluster, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	var err error
+	if c.secure, err = c.Security.secure(); err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
 	d := newDialer()
 	defer context.AfterFunc(ctx, d.interrupt)()
-	for {
+	for said := false; ; said = true {
 		client, err := sarama.NewClient(c.Brokers, c.sarama(d))
 		if err == nil {
 			return &Cluster{config: c, dial: d, client: client}, nil
 		}
-		if configuration(err) || wait(ctx, 2*retryBackoff) != nil {
+		if configuration(err) || strangers(err) || wait(ctx, 2*retryBackoff) != nil {
 			d.cut()
 			return nil, fmt.Errorf("kafka: connect to %v: %w", c.Brokers, err)
+		}
+		if !said {
+			c.Log.Warn("no broker can be spoken to yet; trying on", "brokers", c.Brokers, "error", err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"deed/eventstore"
+	"deed/eventstore/kafka"
 	"deed/runtime/worker"
 )
 
@@ -29,6 +30,11 @@ type Config struct {
 	Durability string
 	// Brokers of a Kafka cluster to use instead of the embedded broker.
 	Brokers []string
+	// Security is how this node and the brokers know one another; only with Brokers.
+	Security kafka.Security
+	// KafkaPasswordFile has the password of Security.User; what ends its line is not part of it. Defaults to the
+	// environment variable DEED_KAFKA_PASSWORD.
+	KafkaPasswordFile string
 	// Blob is where modules and large payloads are: file:///dir or s3://bucket (blob.Open), which every node must reach.
 	// Defaults to the node's own data directory, which is enough for one node. Objects of obs://B/P are under objects/B/P in it.
 	Blob string
@@ -94,6 +100,9 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Durability != "fsync" && c.Durability != "process" {
 		return c, fmt.Errorf("--durability %q: allowed are fsync and process", c.Durability)
+	}
+	if c.Security, err = c.secured(); err != nil {
+		return c, err
 	}
 	if c.Namespace == "" {
 		c.Namespace = eventstore.DefaultNamespace

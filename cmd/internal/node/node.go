@@ -157,7 +157,12 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		}
 		brokers, producers = []string{n.broker.Addr()}, c.Partitions
 	}
-	if n.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: brokers, Producers: producers, Replication: c.Replication, InSync: c.InSync, Session: c.Session, Log: c.Logger}); err != nil {
+	if bare(c.Security) {
+		c.Logger.Warn("the brokers' password goes over the network as it is; --kafka-tls encrypts, a SCRAM mechanism does not send it")
+	}
+	if n.cluster, err = kafka.Open(ctx, kafka.Config{
+		Brokers: brokers, Producers: producers, Replication: c.Replication, InSync: c.InSync, Session: c.Session, Security: c.Security, Log: c.Logger,
+	}); err != nil {
 		return err
 	}
 	if n.blobs, err = blob.Open(ctx, c.Blob); err != nil {
