@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestGuardedKafka(t *testing.T) {
 	defer cluster.Stop()
 	enrol(t, cluster.Brokers(), a.CA, cert, key)
 	encrypted := []string{"--brokers", strings.Join(cluster.Brokers(), ","), "--kafka-ca", a.CA, "--kafka-cert", cert, "--kafka-key", key}
-	with := func(more ...string) []string { return append(encrypted[:len(encrypted):len(encrypted)], more...) }
+	with := func(more ...string) []string { return append(slices.Clip(encrypted), more...) }
 	password := passwordFile(t)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {

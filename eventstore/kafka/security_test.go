@@ -61,7 +61,7 @@ func guarded(t *testing.T, a *kafkatest.Authority, clients bool, mechanism kafka
 		cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
 			cluster.KeepControl()
 			refusal := r.ResponseKind().(*kmsg.SASLAuthenticateResponse) //nolint:forcetypeassert // by its key
-			refusal.ErrorCode, refusal.ErrorMessage = 58, kmsg.StringPtr("Authentication failed: Invalid username or password")
+			refusal.ErrorCode, refusal.ErrorMessage = 58, new("Authentication failed: Invalid username or password")
 			return refusal, nil, true
 		})
 	}

@@ -4,7 +4,6 @@ package door
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -97,42 +96,6 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 	}
 	req.Deadline = req.ID.T0().Add(req.Policy.Age())
 	return d.submit(ctx, req, event, trace, began)
-}
-
-// identify makes the id of a request that is accepted now.
-func (d *Door) identify(slot int) (domain.InvocationID, time.Time, error) {
-	var tail [8]byte
-	d.Random(tail[:])
-	began := d.Now()
-	t0 := domain.InstantOf(began)
-	return domain.NewInvocationID(t0, slot, tail), began, d.behind(slot, t0)
-}
-
-// submit appends a request that is complete but for its payload and was accepted at began, and waits for the
-// acknowledgement.
-func (d *Door) submit(ctx context.Context, req domain.InvocationRequested, event []byte, trace string, began time.Time) (Accepted, error) {
-	if domain.EncodedLen(event) <= domain.MaxInline {
-		req.Payload = domain.Bytes(event)
-	} else {
-		digest, err := d.Blobs.Put(ctx, event) // first: the log must never name bytes that are not there
-		if err != nil {
-			return Accepted{}, domain.Reject(domain.CodeUnavailable, "the event cannot be stored: "+err.Error(), "try again when GET /readyz is well; events up to 64 KiB need no store")
-		}
-		req.Payload = domain.Payload{Stored: true, Digest: digest, Size: int64(len(event))}
-	}
-	offset, err := d.append(ctx, d.Log, req.ID.Slot(), domain.Record{
-		ID: domain.RequestRecordID(req.ID), Subject: req.ID, At: req.ID.T0(), Trace: trace, Event: req,
-	}, began)
-	if err != nil {
-		if rejection := (*domain.Rejection)(nil); errors.As(err, &rejection) {
-			return Accepted{}, err
-		}
-		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, req.Key, err}
-	}
-	if err := d.compareClocks(ctx, req.ID.Slot(), offset, began); err != nil {
-		return Accepted{ID: req.ID}, &Unacknowledged{req.ID, req.Key, err}
-	}
-	return Accepted{ID: req.ID}, nil
 }
 
 // admits refuses, before anything is written, what this node could not see through.
