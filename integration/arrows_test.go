@@ -29,6 +29,10 @@ func TestImportArrows(t *testing.T) {
 		{"deed", "github.com/IBM/sarama", "deed/eventstore/kafka", "only eventstore/kafka speaks to Sarama"},
 		{"deed", "github.com/ThreeDotsLabs", "deed/eventstore/kafka", "only eventstore/kafka speaks to Watermill"},
 		{"deed", "github.com/twmb/franz-go", "deed/eventstore/embedded", "only eventstore/embedded runs the broker"},
+		{"deed", "modernc.org/sqlite", "deed/eventstore/keys", "only eventstore/keys opens SQLite"},
+		{"deed", "gocloud.dev", "deed/eventstore/blob", "only eventstore/blob speaks to object stores"},
+		{"deed", "github.com/aws", "deed/eventstore/blob", "only eventstore/blob speaks to object stores"},
+		{"deed", "github.com/prometheus", "deed/cmd/internal/node", "only the node has figures for Prometheus"},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "deed/...").Output()
 	if err != nil {

@@ -157,7 +157,11 @@ func (w *World) Steps(s *State) (out []mc.Step[*State]) {
 				} else {
 					begin(fmt.Sprintf("client calls, pending row %d never took effect: replaced by %d", row, fresh), fresh, fresh)
 				}
-			default: // 503, try again later
+			default: // 503, try again later; nobody trusts the acknowledgement of this one, only the read model decides
+				add(false, fmt.Sprintf("%sclient calls, pending row %d is old: it is appended once more, 503", who, row), func(t *State) {
+					t.Calls--
+					t.Flight = append(t.Flight, row)
+				})
 			}
 		case holding:
 			add(false, fmt.Sprintf("%sappends request %d", who, me.ID), func(t *State) {
