@@ -3,9 +3,9 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -294,5 +294,34 @@ func TestWrongBlobStore(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "another cluster") {
 		t.Errorf("%s %v", out, err)
 	}
-	fmt.Println(strings.TrimSpace(string(out)))
+	t.Log(strings.TrimSpace(string(out)))
+
+	// Another directory than the cluster's, such as that of a share that is not mounted, is not taken for it.
+	out, err = exec.CommandContext(ctx, binary, "serve", "--data", filepath.Join(a.dir, "node1"), "--listen", b.broker, "--brokers", a.broker,
+		"--namespace", a.namespace, "--blob", "file://"+filepath.Join(a.dir, "elsewhere")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "does not name its cluster") {
+		t.Errorf("%s %v", out, err)
+	}
+	t.Log(strings.TrimSpace(string(out)))
+	store := filepath.Join(a.dir, "shared")
+	ready := func(want int) {
+		t.Helper()
+		for call(ctx, "GET", "http://"+a.place(0).addr+"/readyz", "", nil) != want {
+			if !await(ctx, 100*time.Millisecond) {
+				t.Fatalf("/readyz does not become %d", want)
+			}
+		}
+	}
+	ready(200)
+	if err := os.Rename(store, store+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	ready(503)
+	if err := os.RemoveAll(store); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(store+".gone", store); err != nil {
+		t.Fatal(err)
+	}
+	ready(200)
 }

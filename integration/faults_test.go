@@ -157,7 +157,7 @@ func (s *stage) epochs(ctx context.Context, n int) map[int]uint64 {
 // TestBrokerKilled: the broker is killed under load, and comes back; of three brokers, whichever leads partition 0.
 func TestBrokerKilled(t *testing.T) {
 	story := func(t *testing.T, s *stage) {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		defer cancel()
 		for n := range 3 {
 			s.node(n)
@@ -183,6 +183,7 @@ func TestBrokerKilled(t *testing.T) {
 			}
 		}
 		<-done
+		t.Logf("all are accepted")
 		s.settle(ctx, 1)
 		s.judged()
 	}

@@ -56,7 +56,7 @@ func (f *Fold) marker(offset int64, r *domain.Record, e domain.PartitionOwned) R
 func (f *Fold) Committable() (Marker, bool) {
 	oldest := f.next
 	for _, e := range f.entries {
-		if !e.Settled() {
+		if !e.Settled() && f.quarantined[e.ID] == "" { // what is set aside must not hold the partition
 			oldest = min(oldest, e.From)
 		}
 	}

@@ -101,6 +101,24 @@ func s3OptionsOf(u *url.URL) (s3Options, error) {
 // clusterKey is the object that names the cluster to which a store belongs.
 const clusterKey = "cluster"
 
+// ErrNoCluster says that the store does not name the cluster that it belongs to.
+var ErrNoCluster = errors.New("the store does not name its cluster")
+
+// Check compares the cluster that the store belongs to. The error is ErrOtherCluster if it is another one's, and ErrNoCluster if
+// it is nobody's: it is not the store that the cluster has used, or that is not mounted. Nothing is made or written.
+func (s *Store) Check(ctx context.Context, cluster string) error {
+	have, err := s.bucket.Read(ctx, clusterKey)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("%w: it is empty or another one than the cluster %q has used; is it mounted?", ErrNoCluster, cluster)
+	case err != nil:
+		return err
+	case string(have) != cluster+"\n":
+		return fmt.Errorf("%w: it is of cluster %q, this is %q", ErrOtherCluster, string(trimNewline(have)), cluster)
+	}
+	return nil
+}
+
 // Belong makes the store the cluster's if it is nobody's yet. The error is ErrOtherCluster if it is another one's.
 func (s *Store) Belong(ctx context.Context, cluster string) error {
 	created, err := s.bucket.WriteIfAbsent(ctx, clusterKey, []byte(cluster+"\n"))

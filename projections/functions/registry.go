@@ -57,6 +57,13 @@ func (r *Registry) Cluster() domain.UUID {
 	return r.cluster
 }
 
+// Used reports whether a function was ever deployed, also if it was deleted since.
+func (r *Registry) Used() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.functions) > 0
+}
+
 // Next is the offset after the last record that was folded.
 func (r *Registry) Next() int64 {
 	r.mu.RLock()

@@ -5,14 +5,17 @@ package poison
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
+	"deed/domain"
 	"deed/domain/partition"
 	"deed/eventstore"
 )
 
 // Record is one of them.
 type Record struct {
+	Topic     string
 	Partition int
 	Offset    int64
 	Type      string
@@ -45,7 +48,7 @@ func (l *List) Batch(f *partition.Fold, batch []eventstore.Judged) {
 		if !unread && j.Verdict.Reason != partition.Quarantined {
 			continue
 		}
-		r := Record{Partition: j.Message.Partition, Offset: j.Message.Offset, Type: j.Record.Type, Reason: j.Verdict.Reason, Problem: j.Record.Problem}
+		r := Record{Topic: l.topic, Partition: j.Message.Partition, Offset: j.Message.Offset, Type: j.Record.Type, Reason: j.Verdict.Reason, Problem: j.Record.Problem}
 		if unread && r.Reason == partition.Effective {
 			r.Reason = partition.Undecodable // it opened its invocation, which will fail
 		}
@@ -59,8 +62,13 @@ func (l *List) Batch(f *partition.Fold, batch []eventstore.Judged) {
 	}
 }
 
+// Note adds a record of another topic that does not decode.
+func (l *List) Note(topic string, m eventstore.Message, r domain.Record) {
+	l.add(Record{Topic: topic, Partition: m.Partition, Offset: m.Offset, Type: r.Type, Reason: partition.Undecodable, Problem: r.Problem})
+}
+
 func (l *List) add(r Record) {
-	l.log.Warn("a record cannot be read", "topic", l.topic, "partition", r.Partition, "offset", r.Offset, "type", r.Type, "reason", r.Reason, "problem", r.Problem)
+	l.log.Warn("a record cannot be read", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "type", r.Type, "reason", r.Reason, "problem", r.Problem)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
@@ -76,6 +84,9 @@ func (l *List) Records() []Record {
 	defer l.mu.Unlock()
 	out := slices.Clone(l.kept)
 	slices.SortFunc(out, func(a, b Record) int {
+		if a.Topic != b.Topic {
+			return strings.Compare(a.Topic, b.Topic)
+		}
 		if a.Partition != b.Partition {
 			return a.Partition - b.Partition
 		}

@@ -167,7 +167,10 @@ const (
 	// retryClaim is how long an owner waits before it claims again after it was superseded or an append failed.
 	retryClaim = 250 * time.Millisecond
 	// retryPrepare is how long it waits after a module or a payload could not be fetched.
+	// It doubles with every failure.
 	retryPrepare = time.Second
+	// maxRetryPrepare is the longest such wait.
+	maxRetryPrepare = 30 * time.Second
 	// askTimeout bounds a question to the group's coordinator, and a commit.
 	askTimeout = 10 * time.Second
 	// deliverTimeout bounds one delivery to a sink.

@@ -57,21 +57,22 @@ type Owner struct {
 
 // live is what an owner knows of an invocation besides the log: what is under way.
 type live struct {
-	pending   int                 // own records enqueued and not read back
-	request   *eventstore.Message // the request's record, while it is held
-	kept      *prepared           // what a run needs of it, in memory of its own, while it waits
-	ticket    *Ticket             // place in Runs; nil if none is wanted
-	granted   bool
-	preparing bool
-	prepared  *prepared
-	running   context.CancelCauseFunc // of the attempt that runs
-	ended     bool                    // the attempt ended and its outcome is on its way
-	writing   bool                    // the notification's record is being made
-	tell      *Ticket                 // place in Tells
-	telling   bool
-	wake      domain.Instant // the timer that is set; 0 if none
-	retryAt   domain.Instant // not before: after a failed preparation
-	then      []func()       // what waits until the pending records are read back
+	pending    int                 // own records enqueued and not read back
+	request    *eventstore.Message // the request's record, while it is held
+	kept       *prepared           // what a run needs of it, in memory of its own, while it waits
+	ticket     *Ticket             // place in Runs; nil if none is wanted
+	granted    bool
+	preparing  bool
+	prepared   *prepared
+	running    context.CancelCauseFunc // of the attempt that runs
+	ended      bool                    // the attempt ended and its outcome is on its way
+	writing    bool                    // the notification's record is being made
+	tell       *Ticket                 // place in Tells
+	telling    bool
+	wake       domain.Instant // the timer that is set; 0 if none
+	unprepared int            // how often preparation failed
+	retryAt    domain.Instant // not before: after a failed preparation
+	then       []func()       // what waits until the pending records are read back
 }
 
 type prepared struct {
@@ -155,6 +156,7 @@ func (o *Owner) do(round int, fn func()) {
 		if round == o.round {
 			fn()
 			o.flush()
+			o.settleDrain()
 		}
 	})
 }

@@ -193,13 +193,15 @@ func (o *Owner) preparedNow(id domain.InvocationID, p *prepared, err error) {
 	}
 	l.preparing = false
 	if err != nil {
-		o.log.Warn("attempt cannot be prepared; it waits, spending no attempt", "invocation", id, "function", e.Function.Name, "error", err)
+		if l.unprepared++; l.unprepared&(l.unprepared-1) == 0 { // 1, 2, 4, …: what is missing may be missing for long
+			o.log.Warn("attempt cannot be prepared; it waits, spending no attempt", "invocation", id, "function", e.Function.Name, "tries", l.unprepared, "error", err)
+		}
 		o.leaveRuns(l)
-		l.retryAt = o.now().Add(retryPrepare)
+		l.retryAt = o.now().Add(min(retryPrepare<<min(l.unprepared-1, 5), maxRetryPrepare))
 		o.step(id)
 		return
 	}
-	if l.ticket == nil || !l.granted || l.pending > 0 || !e.Open() || e.Running() || !e.Ready(max(o.now(), e.At)) {
+	if o.phase == draining || l.ticket == nil || !l.granted || l.pending > 0 || !e.Open() || e.Running() || !e.Ready(max(o.now(), e.At)) {
 		o.leaveRuns(l)
 		o.step(id)
 		return

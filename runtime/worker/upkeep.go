@@ -101,11 +101,14 @@ func (o *Owner) checkClock(j *eventstore.Judged, a *appended) bool {
 	if !j.Message.ByBroker || a == nil || now.Sub(o.epoch.clockAt) < time.Second {
 		return true
 	}
-	ahead := a.call.at.Sub(j.Message.Time) // our clock says later than the broker's
-	if behind := j.Message.Time.Sub(now); behind > MaxSkew {
+	// Our clock is ahead if it showed, before the broker took the record, more than the broker's then; behind, if it shows less
+	// now. That the record was appended late says neither.
+	ahead := a.call.at.Sub(j.Message.Time)
+	behind := j.Message.Time.Sub(now)
+	if behind > MaxSkew {
 		ahead = -behind
 	}
-	if ahead <= MaxSkew && ahead >= -MaxSkew {
+	if ahead <= MaxSkew && behind <= MaxSkew {
 		o.epoch.clockAt = now
 		return true
 	}

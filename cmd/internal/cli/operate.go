@@ -26,7 +26,7 @@ func (o operator) Unread() []httpapi.Unread {
 	var out []httpapi.Unread
 	for _, r := range o.n.Unread() {
 		out = append(out, httpapi.Unread{
-			Topic: o.n.Topic(), Partition: r.Partition, Offset: r.Offset, Type: r.Type, RequestID: r.Subject, Reason: r.Reason, Problem: r.Problem,
+			Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Type: r.Type, RequestID: r.Subject, Reason: r.Reason, Problem: r.Problem,
 		})
 	}
 	return out

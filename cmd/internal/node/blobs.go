@@ -16,7 +16,7 @@ const (
 func (n *Node) watchBlobs() {
 	n.every(blobEvery, func() bool {
 		ctx, cancel := context.WithTimeout(n.run, blobWithin)
-		err := n.blobs.Belong(ctx, n.Registry.Cluster().String())
+		err := n.blobs.Check(ctx, n.Registry.Cluster().String())
 		cancel()
 		switch {
 		case n.run.Err() != nil:

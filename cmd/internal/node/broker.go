@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -52,6 +54,30 @@ func (n *Node) watchSize() {
 		if size, err := n.broker.Size(); err == nil && size >= largeLog {
 			n.config.Logger.Warn("the embedded log is large, and nothing is removed from it: a cluster of Kafka brokers is for such (--brokers)", "bytes", size)
 			return false
+		}
+		return true
+	})
+}
+
+// How often the brokers are looked for, and how long an answer may take.
+const (
+	brokersEvery  = 5 * time.Second
+	brokersWithin = 4 * time.Second
+)
+
+// watchBrokers keeps the node from being ready while no partition can be asked: what it accepted would not be acknowledged.
+func (n *Node) watchBrokers() {
+	n.every(brokersEvery, func() bool {
+		ctx, cancel := context.WithTimeout(n.run, brokersWithin)
+		_, _, err := n.Door.Log.Bounds(ctx, n.nextSlot())
+		cancel()
+		switch {
+		case n.run.Err() != nil:
+		case err == nil:
+			n.brokerTrouble.Store(nil)
+		default:
+			err = fmt.Errorf("the brokers cannot be reached: %w", err)
+			n.brokerTrouble.Store(&err)
 		}
 		return true
 	})

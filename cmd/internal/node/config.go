@@ -95,6 +95,11 @@ func (c Config) validate() (Config, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return c, fmt.Errorf("--listen %s is refused: without keys the server serves this machine only (use 127.0.0.1)", c.Listen)
 	}
+	for _, b := range c.Brokers {
+		if host, _, err := net.SplitHostPort(b); err != nil || host == "" {
+			return c, fmt.Errorf("--brokers %q is not host:port", b)
+		}
+	}
 	if c.Durability == "" {
 		c.Durability = "fsync"
 	}

@@ -173,13 +173,14 @@ func (n *Node) Metrics() http.Handler {
 func (n *Node) Unread() []UnreadRecord {
 	var out []UnreadRecord
 	for _, r := range n.poison.Records() {
-		out = append(out, UnreadRecord{r.Partition, r.Offset, r.Type, r.Subject, string(r.Reason), r.Problem})
+		out = append(out, UnreadRecord{r.Topic, r.Partition, r.Offset, r.Type, r.Subject, string(r.Reason), r.Problem})
 	}
 	return out
 }
 
 // UnreadRecord is a record that could not be read, or whose invocation was set aside.
 type UnreadRecord struct {
+	Topic                          string
 	Partition                      int
 	Offset                         int64
 	Type, Subject, Reason, Problem string

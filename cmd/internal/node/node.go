@@ -64,7 +64,8 @@ type Node struct {
 	skew   atomic.Int64 // how far the clock was found ahead of the broker's, in ns; 0: not
 	skews  chan time.Duration
 
-	blobTrouble atomic.Pointer[error] // why the blob store cannot be used
+	blobTrouble   atomic.Pointer[error] // why the blob store cannot be used
+	brokerTrouble atomic.Pointer[error] // why the brokers cannot be asked
 
 	alarmsMu sync.Mutex
 	alarms   []string
@@ -235,7 +236,13 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.Door.Form(ctx); err != nil {
 		return fmt.Errorf("name the cluster: %w", err)
 	}
-	if err := n.blobs.Belong(ctx, n.Registry.Cluster().String()); err != nil {
+	// A store is taken into use only by a cluster that has nothing in one yet: else an empty directory, such as that of a share
+	// that is not mounted, would be taken for the cluster's, and nothing that is in the right one would be found.
+	belong := n.blobs.Check
+	if !n.Registry.Used() {
+		belong = n.blobs.Belong
+	}
+	if err := belong(ctx, n.Registry.Cluster().String()); err != nil {
 		return fmt.Errorf("blob store %s: %w", n.config.Blob, err)
 	}
 	if n.keys != nil {
@@ -245,6 +252,7 @@ func (n *Node) begin(ctx context.Context) error {
 		n.Door.Keys = n.keys
 	}
 	n.readers.Go(n.watchBlobs)
+	n.readers.Go(n.watchBrokers)
 	n.readers.Go(n.tuneMemory)
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
@@ -305,6 +313,9 @@ func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
 				if r.Must && r.Event == nil {
 					return fmt.Errorf("registry, offset %d: %s: %w", m.Offset, r.Type, projections.ErrStopped)
 				}
+				if r.Event == nil {
+					n.poison.Note(n.topics().Functions(), m, r)
+				}
 				if err := n.Registry.Apply(m.Offset, r); err != nil {
 					n.config.Logger.Debug("registry: void", "offset", m.Offset, "type", r.Type, "reason", err)
 				}
@@ -337,6 +348,9 @@ func (n *Node) Ready() error {
 		return err
 	}
 	if err := n.blobTrouble.Load(); err != nil {
+		return *err
+	}
+	if err := n.brokerTrouble.Load(); err != nil {
 		return *err
 	}
 	acting := false
