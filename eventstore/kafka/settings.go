@@ -79,6 +79,8 @@ func judge(topic string, settings map[string]string, replicas int) (found []Find
 	}
 	quorum := replicas/2 + 1
 	switch insync := number("min.insync.replicas", 1); {
+	case insync > int64(replicas):
+		add(true, "min.insync.replicas", fmt.Sprintf("there are only %d replicas: no append will ever be acknowledged", replicas))
 	case replicas == 1:
 		add(false, "replication", "what was acknowledged is lost with the disk of one broker; 3 replicas and min.insync.replicas 2 survive that")
 	case insync < int64(quorum):

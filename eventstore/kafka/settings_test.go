@@ -18,7 +18,7 @@ func TestJudgeSettings(t *testing.T) {
 		breaks, weak   []string
 	}{
 		{"", "", 3, nil, nil},
-		{"", "", 1, nil, []string{"replication"}},
+		{"", "", 1, []string{"min.insync.replicas"}, nil},
 		{"min.insync.replicas", "1", 3, []string{"min.insync.replicas"}, nil},
 		{"min.insync.replicas", "1", 1, nil, []string{"replication"}},
 		{"unclean.leader.election.enable", "true", 3, []string{"unclean.leader.election.enable"}, nil},
