@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	}
 
 	// A node that works on brokers refuses the header: its doors and another node's would each have keys of their own.
-	guest := start(t, t.TempDir(), freePort(t), "", "--brokers", broker)
+	guest := start(t, t.TempDir(), freePort(t), "", "--brokers", broker, "--blob", "file://"+filepath.Join(data, "blobs"))
 	if c := guest.keyed(ctx, "echo", "k", "x", ""); c.status != 400 || !strings.Contains(c.body, "not supported on a cluster") || !strings.Contains(c.body, "hint") {
 		t.Errorf("%+v", c)
 	}
