@@ -211,7 +211,9 @@ func (n *node) start(ctx context.Context) error {
 	started, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		// The signal comes when the thread ends that started the process: it is kept until then.
+		// Unlocked, it goes on living afterwards: it may have started other processes with the same signal.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
