@@ -1,0 +1,134 @@
+package worker_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"deed/domain"
+	"deed/domain/partition"
+	"deed/eventstore"
+	"deed/eventstore/memory"
+	"deed/eventstore/storetest"
+	"deed/runtime/worker"
+)
+
+// usurped is a log in which, once, a stranger's claim of a higher epoch lands before an owner's AttemptStarted: that is
+// acknowledged all the same, and void.
+type usurped struct {
+	*memory.Log
+	next    atomic.Bool
+	claimed chan struct{} // closed when it has happened
+}
+
+func (u *usurped) Append(p int, ms []eventstore.Message, done func(int64, error)) {
+	r := eventstore.Decode(ms[0])
+	if r.Type != "AttemptStarted" || !u.next.CompareAndSwap(true, false) {
+		u.Log.Append(p, ms, done)
+		return
+	}
+	stamp := domain.Stamp{Epoch: r.Stamp.Epoch + 1, Owner: domain.OwnerID{0xfe}}
+	m, err := eventstore.Encode("c", 0, &domain.Record{
+		ID: domain.OwnerRecordID(stamp.Owner, 0), At: r.At, Stamp: stamp, Event: domain.PartitionOwned{Group: "g", Node: "stranger", Protocol: domain.Protocol},
+	})
+	if err != nil {
+		panic(err)
+	}
+	u.Log.Append(p, []eventstore.Message{m}, func(int64, error) {})
+	u.Log.Append(p, ms, func(offset int64, err error) { done(offset, err); close(u.claimed) })
+}
+
+// startedRuns compares, at every run, how many attempts the log knows of.
+type startedRuns struct {
+	*engine
+	log eventstore.Log
+
+	mu       sync.Mutex
+	uncalled []string // runs without an effective AttemptStarted
+}
+
+func (s *startedRuns) Run(ctx context.Context, a worker.Attempt) domain.Event {
+	f := partition.Whole()
+	offset := int64(0)
+	each(s.log, func(r domain.Record) { f.Apply(offset, &r); offset++ })
+	started := -1
+	f.Entries(func(e *partition.Entry) bool {
+		if e.ID.String() == a.Env[0].Value {
+			started = e.Started
+		}
+		return true
+	})
+	out := s.engine.Run(ctx, a)
+	s.engine.mu.Lock()
+	runs := s.engine.runs[a.Env[0].Value]
+	s.engine.mu.Unlock()
+	if runs > started {
+		s.mu.Lock()
+		s.uncalled = append(s.uncalled, a.Env[1].Value)
+		s.mu.Unlock()
+	}
+	return out
+}
+
+// TestRunsOnlyWhatWasReadBack: an AttemptStarted that was acknowledged behind a newer claim starts nothing: no run happens that
+// the log, as every reader folds it, does not know of.
+func TestRunsOnlyWhatWasReadBack(t *testing.T) {
+	for range 20 {
+		u := &usurped{Log: memory.New(1), claimed: make(chan struct{})}
+		u.next.Store(true)
+		log := storetest.NewFaulty(u)
+		e, s := &startedRuns{engine: &engine{runs: map[string]int{}}, log: u}, &sink{told: map[domain.UUID][]string{}}
+		w := newOwnerAt(t, log, e.engine, s, partition.New(), newPlace(), func(d *worker.Deps) { d.Engine = e })
+		id := w.request(t)
+		<-u.claimed
+		if i := w.settled(t, id); i.Outcome != domain.Succeeded || i.Started != 1 {
+			t.Errorf("%+v", i)
+		}
+		if n := e.count(id); n != 1 || len(e.uncalled) > 0 {
+			t.Fatalf("%d runs of one attempt; without a word in the log: attempts %v", n, e.uncalled)
+		}
+	}
+}
+
+// slowEngine takes its time to fetch a module.
+type slowEngine struct {
+	*engine
+	fetching chan struct{} // told when it begins
+	fetch    chan struct{} // closed to let it end
+}
+
+func (*slowEngine) Loaded(domain.Digest) bool { return false }
+
+func (s *slowEngine) Load(ctx context.Context, _ domain.Digest) error {
+	select {
+	case s.fetching <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.fetch:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// TestDrainBeginsNothing: what was being prepared when the partition is taken away is not started any more.
+func TestDrainBeginsNothing(t *testing.T) {
+	log := storetest.NewFaulty(memory.New(1))
+	e, s := &slowEngine{engine: &engine{runs: map[string]int{}}, fetching: make(chan struct{}, 1), fetch: make(chan struct{})}, &sink{told: map[domain.UUID][]string{}}
+	w := newOwnerAt(t, log, e.engine, s, partition.New(), newPlace(), func(d *worker.Deps) { d.Engine = e })
+	id := w.request(t)
+	<-e.fetching
+	drained := make(chan struct{})
+	go func() { defer close(drained); w.owner.Revoke(t.Context()) }()
+	for w.owner.Acting() { // until the drain has begun
+		if t.Context().Err() != nil {
+			t.Fatal("the drain does not begin")
+		}
+	}
+	close(e.fetch)
+	<-drained
+	if n := count(t, log, "AttemptStarted"); n != 0 || e.count(id) != 0 {
+		t.Errorf("%d attempts were started in a drain, %d ran", n, e.count(id))
+	}
+}
