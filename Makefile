@@ -23,7 +23,7 @@ kafka: ## run Apache Kafka on loopback until interrupted; NODES=3 runs three bro
 test-kafka: ## the conformance suite, the stories and the faults on Apache Kafka, which Maven fetches
 	go run ./integration/kafkatest/run -- go test -count=1 -timeout 15m ./eventstore/kafka
 	go test -count=1 -timeout 40m ./integration -kafka -run '^Test($(STORIES))/(kafka|three_brokers|.*h0m0s)'
-	go test -count=1 -timeout 10m ./integration -kafka -run '^TestGuardedKafka$$'
+	go test -count=1 -timeout 10m ./integration -kafka -run '^Test(GuardedKafka|WeakTopics)$$'
 
 model: ## check the protocol's model: every scenario, some minutes
 	go run ./integration/model

@@ -81,7 +81,7 @@ func TestRunsOnlyWhatWasReadBack(t *testing.T) {
 		e, s := &startedRuns{engine: &engine{runs: map[string]int{}}, log: u}, &sink{told: map[domain.UUID][]string{}}
 		w := newOwnerAt(t, log, e.engine, s, partition.New(), newPlace(), func(d *worker.Deps) { d.Engine = e })
 		id := w.request(t)
-		<-u.claimed
+		within(t, u.claimed, "the stranger's claim")
 		if i := w.settled(t, id); i.Outcome != domain.Succeeded || i.Started != 1 {
 			t.Errorf("%+v", i)
 		}
@@ -118,7 +118,7 @@ func TestDrainBeginsNothing(t *testing.T) {
 	e, s := &slowEngine{engine: &engine{runs: map[string]int{}}, fetching: make(chan struct{}, 1), fetch: make(chan struct{})}, &sink{told: map[domain.UUID][]string{}}
 	w := newOwnerAt(t, log, e.engine, s, partition.New(), newPlace(), func(d *worker.Deps) { d.Engine = e })
 	id := w.request(t)
-	<-e.fetching
+	within(t, e.fetching, "a fetch")
 	drained := make(chan struct{})
 	go func() { defer close(drained); w.owner.Revoke(t.Context()) }()
 	for w.owner.Acting() { // until the drain has begun
@@ -127,7 +127,7 @@ func TestDrainBeginsNothing(t *testing.T) {
 		}
 	}
 	close(e.fetch)
-	<-drained
+	within(t, drained, "the end of the drain")
 	if n := count(t, log, "AttemptStarted"); n != 0 || e.count(id) != 0 {
 		t.Errorf("%d attempts were started in a drain, %d ran", n, e.count(id))
 	}

@@ -68,6 +68,18 @@ func count(t *testing.T, log eventstore.Log, name string) (n int) {
 	return n
 }
 
+// within is what arrives on a channel before patience ends.
+func within[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal(what, "does not come")
+		panic("not reached")
+	}
+}
+
 // until polls the log, which other goroutines write.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -178,11 +190,7 @@ func TestPositionOfAnotherLog(t *testing.T) {
 			w := newOwnerAt(t, log, e, s, partition.New(), group, func(d *worker.Deps) {
 				d.Alarm = func(_ int, what string) { alarms <- what }
 			})
-			select {
-			case what := <-alarms:
-				t.Log(what)
-			case <-t.Context().Done():
-			}
+			t.Log(within(t, alarms, "an alarm"))
 			if w.owner.Acting() || count(t, log, "PartitionOwned") > 0 {
 				t.Error("it claimed")
 			}
@@ -200,7 +208,7 @@ func TestAnotherGroup(t *testing.T) {
 	})
 	a.settled(t, a.request(t))
 	b := newOwnerAt(t, log, e, s, partition.New(), newPlace(), func(d *worker.Deps) { d.Group = "other" })
-	t.Log(<-alarms)
+	t.Log(within(t, alarms, "an alarm"))
 	a.owner.Assign()
 	b.settled(t, b.request(t))
 	if a.owner.Acting() || count(t, log, "PartitionOwned") != 2 {
@@ -247,7 +255,7 @@ func TestWrongClock(t *testing.T) {
 			d.Now = func() time.Time { return time.Now().Add(off) }
 			d.Skewed = func(ahead time.Duration) { skews <- ahead }
 		})
-		if ahead := <-skews; (ahead - off).Abs() > time.Minute {
+		if ahead := within(t, skews, "word of the clock"); (ahead - off).Abs() > time.Minute {
 			t.Errorf("off by %s, and it says %s", off, ahead)
 		}
 		if w.owner.Acting() {

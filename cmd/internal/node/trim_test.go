@@ -60,9 +60,13 @@ func TestTrim(t *testing.T) {
 	if err := n.trim(t.Context()); err != nil || start() != first {
 		t.Fatalf("the log begins at %d, want the position %d (%v)", start(), first, err)
 	}
+	kept := committed()
 	stop()
 
 	n = running(t, config)
+	if begin := n.part(0).start; begin < kept {
+		t.Errorf("the tail begins at %d, want the committed position, %d", begin, kept)
+	}
 	if row, err := n.Door.Find(t.Context(), open.ID); err != nil || row.State.Outcome != domain.Open {
 		t.Errorf("what is open: %+v, %v", row.State, err)
 	}
