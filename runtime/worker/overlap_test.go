@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -53,13 +54,11 @@ func (h *heldLog) held(t *testing.T, what string, ok func(domain.Record) bool) {
 	t.Helper()
 	for {
 		h.mu.Lock()
-		for _, r := range h.records {
-			if ok(r) {
-				h.mu.Unlock()
-				return
-			}
-		}
+		found := slices.ContainsFunc(h.records, ok)
 		h.mu.Unlock()
+		if found {
+			return
+		}
 		within(t, h.more, what)
 	}
 }

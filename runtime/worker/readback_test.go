@@ -61,7 +61,7 @@ func (s *startedRuns) Run(ctx context.Context, a worker.Attempt) domain.Event {
 	})
 	out := s.engine.Run(ctx, a)
 	s.engine.mu.Lock()
-	runs := s.engine.runs[a.Env[0].Value]
+	runs := s.runs[a.Env[0].Value]
 	s.engine.mu.Unlock()
 	if runs > started {
 		s.mu.Lock()
