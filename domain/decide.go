@@ -20,14 +20,17 @@ type (
 	}
 	// Finish reports how the running attempt ended: an AttemptSucceeded or AttemptFailed without its number.
 	Finish struct{ Event Event }
+	// Throttle asks that a waiting invocation end, because its function may not run at all.
+	Throttle struct{ Reason string }
 	// Notify asks for the notification that the outcome owes; Record is its bytes, made by NotificationRecord.
 	Notify struct{ Record Payload }
 )
 
-func (Advance) command() {}
-func (Begin) command()   {}
-func (Finish) command()  {}
-func (Notify) command()  {}
+func (Advance) command()  {}
+func (Begin) command()    {}
+func (Finish) command()   {}
+func (Notify) command()   {}
+func (Throttle) command() {}
 
 // NotificationValidity is how long delivery of a notification is tried, from the terminal fact on.
 const NotificationValidity = 24 * time.Hour
@@ -55,6 +58,8 @@ func (i Invocation) Decide(c Command) ([]Event, error) {
 		default:
 			return nil, reject(CodeInvalid, fmt.Sprintf("%s does not end an attempt", e.Type()), "")
 		}
+	case Throttle:
+		return i.must(InvocationDiscarded{Attempts: i.Done, Condition: Throttled, Reason: c.Reason}, i.At, false)
 	case Notify:
 		sink := i.Owes()
 		if sink == "" || i.Notified.Owed {

@@ -2,7 +2,7 @@ package domain
 
 import "time"
 
-// Event is a fact of the system. The set is sealed: this page lists it.
+// Event is a fact of the system. The set is sealed: this page and event_registry.go list it.
 //
 //sumtype:decl
 type Event interface {
@@ -25,6 +25,7 @@ type (
 		Deadline Instant
 		Env      []EnvVar
 		Key      string // idempotency key; "" if none
+		Sync     bool   // the caller waits for the result: no policy, and not one of the function's asynchronous invocations
 
 		Parent       InvocationID // zero for a door's request
 		Root         InvocationID // root of the lineage; zero if it is the invocation itself
@@ -149,36 +150,6 @@ type (
 	}
 )
 
-// Facts about functions, in deed.functions.
-type (
-	// ClusterFormed names the cluster: the registry's first effective record.
-	ClusterFormed struct{ Cluster UUID }
-
-	// FunctionDeployed adds a version.
-	FunctionDeployed struct {
-		Function FunctionID
-		Expected int // revision of the function that the change was made on; 0: it did not exist
-		Version  string
-		Code     Digest
-		Size     int64 // bytes of the module
-		Limits   Limits
-		Env      []EnvVar
-	}
-
-	// FunctionDeleted removes the function and its policy; versions already pinned by open invocations still run.
-	FunctionDeleted struct {
-		Function FunctionID
-		Expected int
-	}
-
-	// PolicyChanged sets or, with a zero Policy, unsets the function's policy.
-	PolicyChanged struct {
-		Function FunctionID
-		Expected int
-		Policy   Policy
-	}
-)
-
 // Usage is what an attempt took.
 type Usage struct {
 	Duration   time.Duration // wall time in the guest, whole microseconds
@@ -208,10 +179,6 @@ func (NotificationAbandoned) Type() string { return "NotificationAbandoned" } //
 func (InvocationCarried) Type() string     { return "InvocationCarried" }     //nolint:revive // as above
 func (RequestRefused) Type() string        { return "RequestRefused" }        //nolint:revive // as above
 func (PartitionOwned) Type() string        { return "PartitionOwned" }        //nolint:revive // as above
-func (ClusterFormed) Type() string         { return "ClusterFormed" }         //nolint:revive // as above
-func (FunctionDeployed) Type() string      { return "FunctionDeployed" }      //nolint:revive // as above
-func (FunctionDeleted) Type() string       { return "FunctionDeleted" }       //nolint:revive // as above
-func (PolicyChanged) Type() string         { return "PolicyChanged" }         //nolint:revive // as above
 
 func (InvocationRequested) event()   {}
 func (CancelRequested) event()       {}
@@ -229,7 +196,3 @@ func (NotificationAbandoned) event() {}
 func (InvocationCarried) event()     {}
 func (RequestRefused) event()        {}
 func (PartitionOwned) event()        {}
-func (ClusterFormed) event()         {}
-func (FunctionDeployed) event()      {}
-func (FunctionDeleted) event()       {}
-func (PolicyChanged) event()         {}

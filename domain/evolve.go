@@ -108,7 +108,7 @@ func (i Invocation) Evolve(e Event, at Instant, by OwnerID) Invocation {
 	case InvocationRequested:
 		i = Invocation{
 			ID: e.ID, Known: true, Function: e.Function, Version: e.Version, Code: e.Code, Limits: e.Limits, Policy: e.Policy,
-			Deadline: e.Deadline, Parent: e.Parent, Root: e.Root, Hops: e.Hops,
+			Deadline: e.Deadline, Parent: e.Parent, Root: e.Root, Hops: e.Hops, Sync: e.Sync,
 		}
 	case InvocationCarried:
 		cancel, force := i.Cancel, i.Force
@@ -148,7 +148,7 @@ func (i Invocation) Evolve(e Event, at Instant, by OwnerID) Invocation {
 		i.Notified.Tries, i.Notified.Due = e.Try, e.Due
 	case NotificationAbandoned:
 		i.Notified.Settled, i.Notified.Abandoned, i.Notified.Due = true, true, 0
-	case RequestRefused, PartitionOwned, ClusterFormed, FunctionDeployed, FunctionDeleted, PolicyChanged:
+	default:
 		return i // not of an invocation; Fit said so
 	}
 	i.At = max(i.At, at)

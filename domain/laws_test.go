@@ -187,6 +187,7 @@ func TestDecideFits(t *testing.T) {
 			rapid.Just[domain.Command](domain.Advance{At: at}),
 			rapid.Just[domain.Command](domain.Begin{At: at}),
 			rapid.Just[domain.Command](domain.Finish{Event: domain.AttemptSucceeded{}}),
+			rapid.Just[domain.Command](domain.Throttle{Reason: "disabled"}),
 			rapid.Just[domain.Command](domain.Notify{Record: domain.Bytes([]byte("{}"))}),
 			rapid.Map(kinds(), func(k domain.FailureKind) domain.Command {
 				return domain.Finish{Event: domain.AttemptFailed{Kind: k, Error: "e"}}

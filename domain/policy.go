@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -65,62 +64,4 @@ func (p Policy) Check() error {
 		return err
 	}
 	return p.OnFailure.Check()
-}
-
-// Target is where a notification goes: "function:NAME" or "obs://bucket/prefix"; "" is nowhere.
-type Target string
-
-// Function is the name of the target function.
-func (t Target) Function() (name string, ok bool) { return strings.CutPrefix(string(t), "function:") }
-
-// Object is the bucket and the key prefix of an object-store target.
-func (t Target) Object() (bucket, prefix string, ok bool) {
-	rest, ok := strings.CutPrefix(string(t), "obs://")
-	if !ok {
-		return "", "", false
-	}
-	bucket, prefix, _ = strings.Cut(rest, "/")
-	return bucket, strings.Trim(prefix, "/"), true
-}
-
-// Check returns a *Rejection if the target is not one that can be delivered to.
-func (t Target) Check() error {
-	if t == "" {
-		return nil
-	}
-	if name, ok := t.Function(); ok {
-		return CheckFunctionName(name)
-	}
-	bucket, prefix, ok := t.Object()
-	if !ok {
-		return reject(CodeInvalid, fmt.Sprintf("%q is not a target", clip(string(t), 80)), "a target is function:NAME or obs://bucket/prefix")
-	}
-	if !bucketName(bucket) {
-		return reject(CodeInvalid, fmt.Sprintf("%q is not a bucket's name", clip(bucket, 70)), "a bucket's name has 3 to 63 lower-case letters, digits, - and ., and begins and ends with a letter or a digit")
-	}
-	if len(prefix) > 512 {
-		return reject(CodeInvalid, fmt.Sprintf("the prefix has %d bytes; the limit is 512", len(prefix)), "")
-	}
-	if prefix == "" {
-		return nil
-	}
-	for part := range strings.SplitSeq(prefix, "/") {
-		if part == "" || part == "." || part == ".." || strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.=") != "" {
-			return reject(CodeInvalid, fmt.Sprintf("%q is not an object prefix", clip(prefix, 80)), "a prefix has parts of letters, digits, - _ . and = between single slashes, none of them . or ..")
-		}
-	}
-	return nil
-}
-
-func bucketName(s string) bool {
-	if len(s) < 3 || len(s) > 63 || strings.Contains(s, "..") {
-		return false
-	}
-	for i, c := range []byte(s) {
-		alnum := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
-		if !alnum && (c != '-' && c != '.' || i == 0 || i == len(s)-1) {
-			return false
-		}
-	}
-	return true
 }

@@ -10,6 +10,7 @@ type Record struct {
 	Causation   UUID         // ce_id of the record that led to this one; zero if none
 	Correlation InvocationID // root of the lineage; zero if it is the subject
 	Trace       string       // W3C traceparent; "" if none
+	Project     string       // of the function, for ce_source; not read back. "" is the default project
 	Must        bool         // a reader that does not know the type must not skip it
 	Event       Event        // nil if the record cannot be decoded or its type is unknown
 	Problem     string       // why Event is nil

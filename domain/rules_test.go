@@ -180,6 +180,14 @@ func TestTargetCheck(t *testing.T) {
 		{"obs://abc/a/./b", prefix},
 		{"obs://abc/a b", prefix},
 		{"obs://abc/ü", prefix},
+		{"obs://abc/a?expires=0", "objects expire"},
+		{"obs://abc/a?expires=366", "objects expire"},
+		{"obs://abc/a?expires=07", "objects expire"},
+		{"obs://abc/a?days=7", "objects expire"},
+		{"function:a b:next", "a package's name"},
+		{"function:tools:next:", "is not a target"},
+		{"function:tools:next:a b", "a version's name"},
+		{"function:tools:next:!", "an alias"},
 		{"obs://abc/" + domain.Target(strings.Repeat("p", 513)), "the limit is 512"},
 	}
 	for _, tt := range tests {
@@ -188,14 +196,30 @@ func TestTargetCheck(t *testing.T) {
 }
 
 func TestTargetParts(t *testing.T) {
-	if name, ok := domain.Target("function:next").Function(); name != "next" || !ok {
-		t.Errorf("function: %q, %t", name, ok)
+	from := domain.FunctionID{Region: "r", Project: "p", Package: "shop", Name: "pay"}
+	for target, want := range map[domain.Target]string{
+		"function:next":             "urn:fss:r:p:function:default:next",
+		"function:tools:next":       "urn:fss:r:p:function:tools:next",
+		"function:tools:next:v1":    "urn:fss:r:p:function:tools:next:v1",
+		"function:default:next:!on": "urn:fss:r:p:function:default:next:!on",
+	} {
+		to, qualifier, ok := target.Function(from)
+		got := to.String()
+		if qualifier != "" {
+			got = to.Version(qualifier)
+		}
+		if !ok || got != want || domain.FunctionTarget(to, qualifier) != target {
+			t.Errorf("%s: %s, %t, written again %s", target, got, ok, domain.FunctionTarget(to, qualifier))
+		}
 	}
-	if _, ok := domain.Target("obs://abc").Function(); ok {
+	if _, _, ok := domain.Target("obs://abc").Function(from); ok {
 		t.Error("an object store is taken for a function")
 	}
-	if b, p, ok := domain.Target("obs://abc/x/y/").Object(); b != "abc" || p != "x/y" || !ok {
+	if b, p, ok := domain.Target("obs://abc/x/y/?expires=30").Object(); b != "abc" || p != "x/y" || !ok {
 		t.Errorf("object: %q, %q, %t", b, p, ok)
+	}
+	if n := domain.Target("obs://abc/x?expires=30").Expires(); n != 30 {
+		t.Errorf("expires after %d days", n)
 	}
 	if _, _, ok := domain.Target("function:next").Object(); ok {
 		t.Error("a function is taken for an object store")

@@ -68,11 +68,14 @@ func decode(m Message, lean bool) domain.Record {
 		note(h.Key, e)
 	}
 	subjectErr := error(nil)
-	if _, known := decoders[r.Type]; known && !registryTypes[r.Type] && r.Type != "PartitionOwned" {
+	read, known := decoders[r.Type]
+	if known && r.Type != "PartitionOwned" {
 		r.Subject, subjectErr = domain.ParseInvocationID(subject)
 		note(headerSubject, subjectErr)
 	}
-	read, known := decoders[r.Type]
+	if !known {
+		read, known = registryDecoders[r.Type]
+	}
 	switch {
 	case !known && r.Type != "" && spec == "1.0" && err == nil:
 		return r // a newer version's event: its Must says whether it may be skipped

@@ -8,9 +8,6 @@ import (
 	"deed/domain"
 )
 
-// registryTypes are the events of deed.functions, whose subject is not an invocation.
-var registryTypes = map[string]bool{"ClusterFormed": true, "FunctionDeployed": true, "FunctionDeleted": true, "PolicyChanged": true}
-
 // decoders reads the value of each event type; the table is the catalogue of what this version knows.
 var decoders = map[string]func(*body, []byte) (domain.Event, error){
 	"InvocationRequested": func(b *body, v []byte) (domain.Event, error) {
@@ -27,6 +24,7 @@ var decoders = map[string]func(*body, []byte) (domain.Event, error){
 			"hops":         b.small(&e.Hops),
 			"root":         b.id(&e.Root),
 			"key":          b.str(&e.Key),
+			"sync":         b.flag(&e.Sync),
 			"env":          b.env(&e.Env),
 		}
 		err := f.payload(b, "payload", &e.Payload).read(v, "function", "code", "limits", "deadline")
@@ -128,38 +126,6 @@ var decoders = map[string]func(*body, []byte) (domain.Event, error){
 		}
 		return e, err
 	},
-	"ClusterFormed": func(b *body, v []byte) (domain.Event, error) {
-		var e domain.ClusterFormed
-		err := fields{"cluster": b.uuid(&e.Cluster)}.read(v, "cluster")
-		return e, err
-	},
-	"FunctionDeployed": func(b *body, v []byte) (domain.Event, error) {
-		e := domain.FunctionDeployed{}
-		err := b.function(&e.Function)
-		if err == nil {
-			err = fields{
-				"expected": b.small(&e.Expected), "version": b.str(&e.Version), "code": b.digest(&e.Code), "size": b.num(&e.Size),
-				"limits": b.limits(&e.Limits), "env": b.env(&e.Env),
-			}.read(v, "expected", "version", "code", "limits")
-		}
-		return e, err
-	},
-	"FunctionDeleted": func(b *body, v []byte) (domain.Event, error) {
-		e := domain.FunctionDeleted{}
-		err := b.function(&e.Function)
-		if err == nil {
-			err = fields{"expected": b.small(&e.Expected)}.read(v, "expected")
-		}
-		return e, err
-	},
-	"PolicyChanged": func(b *body, v []byte) (domain.Event, error) {
-		e := domain.PolicyChanged{}
-		err := b.function(&e.Function)
-		if err == nil {
-			err = fields{"expected": b.small(&e.Expected), "policy": b.policy(&e.Policy)}.read(v, "expected")
-		}
-		return e, err
-	},
 }
 
 func orNil(errs ...error) error {
@@ -180,15 +146,6 @@ func (b *body) childNeeds(e *domain.InvocationRequested) error {
 		return fmt.Errorf("hops %d is over %d", e.Hops, domain.MaxHops)
 	}
 	return nil
-}
-
-func (b *body) function(dst *domain.FunctionID) error {
-	f, v, err := domain.ParseFunctionURN(b.subject)
-	if err == nil && v != "" {
-		err = fmt.Errorf("subject %q names a version", clipped(b.subject))
-	}
-	*dst = f
-	return err
 }
 
 func (b *body) version(f *domain.FunctionID, version *string) func([]byte) error {
@@ -289,6 +246,7 @@ func encodeState(i domain.Invocation) []byte {
 		o.str("root", i.Root.String())
 	}
 	o.num("hops", int64(i.Hops))
+	o.flag("sync", i.Sync)
 	o.flag("broken", i.Broken)
 	o.time("at", i.At)
 	o.flag("cancel", i.Cancel)
@@ -335,7 +293,7 @@ func (b *body) state(i *domain.Invocation) func([]byte) error {
 		err := fields{
 			"id": b.id(&i.ID), "function": b.version(&i.Function, &i.Version), "code": b.digest(&i.Code), "limits": b.limits(&i.Limits),
 			"policy": b.policy(&i.Policy), "deadline": b.time(&i.Deadline), "parent": b.id(&i.Parent), "root": b.id(&i.Root),
-			"hops": b.small(&i.Hops), "broken": b.flag(&i.Broken), "at": b.time(&i.At), "cancel": b.flag(&i.Cancel), "force": b.flag(&i.Force),
+			"hops": b.small(&i.Hops), "sync": b.flag(&i.Sync), "broken": b.flag(&i.Broken), "at": b.time(&i.At), "cancel": b.flag(&i.Cancel), "force": b.flag(&i.Force),
 			"started": b.small(&i.Started), "by": b.uuid(&by), "done": b.small(&i.Done), "success": b.flag(&i.Success),
 			"code_failures": b.small(&i.CodeFails), "lost": b.small(&i.Lost), "kind": b.failure(&i.Kind), "error": b.str(&i.Error),
 			"retry": b.small(&i.Retry), "due": b.time(&i.Due), "outcome": b.str(&outcome), "condition": b.condition(&i.Cond),

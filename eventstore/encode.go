@@ -17,13 +17,13 @@ func Encode(cluster string, partition int, r *domain.Record) (Message, error) {
 	subject := r.Subject.String()
 	if _, ok := r.Event.(domain.PartitionOwned); ok {
 		subject = "owner/" + strconv.Itoa(partition)
-	} else if f, ok := functionOf(r.Event); ok {
+	} else if f, ok := registrySubject(r.Event); ok {
 		subject = f
 	}
 	id := r.ID.String()
 	h := make([]Header, 0, 16)
 	h = append(h,
-		Header{headerSpecVersion, "1.0"}, Header{headerID, id}, Header{headerSource, source(cluster, r.Event)},
+		Header{headerSpecVersion, "1.0"}, Header{headerID, id}, Header{headerSource, source(cluster, r)},
 		Header{headerType, TypeName(r.Event.Type())}, Header{headerSubject, subject}, Header{headerTime, r.At.String()})
 	if !r.Causation.IsZero() {
 		h = append(h, Header{headerCausation, r.Causation.String()})
@@ -62,21 +62,6 @@ func Size(m Message) int {
 	return n
 }
 
-func functionOf(e domain.Event) (string, bool) {
-	switch e := e.(type) {
-	case domain.FunctionDeployed:
-		return e.Function.String(), true
-	case domain.FunctionDeleted:
-		return e.Function.String(), true
-	case domain.PolicyChanged:
-		return e.Function.String(), true
-	case domain.ClusterFormed:
-		return "cluster", true
-	default:
-		return "", false
-	}
-}
-
 // encodeBody writes the event's value. Members that the fold needs come first, payloads last.
 func encodeBody(e domain.Event) []byte {
 	o := newObject(make([]byte, 0, 256))
@@ -101,6 +86,7 @@ func encodeBody(e domain.Event) []byte {
 			o.str("root", e.Root.String())
 		}
 		o.opt("key", e.Key)
+		o.flag("sync", e.Sync)
 		if len(e.Env) > 0 {
 			o.raw("env", encodeEnv(e.Env))
 		}
@@ -180,24 +166,8 @@ func encodeBody(e domain.Event) []byte {
 			o.num("upto", e.Upto)
 			o.str("chain", e.Chain.String())
 		}
-	case domain.ClusterFormed:
-		o.str("cluster", e.Cluster.String())
-	case domain.FunctionDeployed:
-		o.num("expected", int64(e.Expected))
-		o.str("version", e.Version)
-		o.str("code", e.Code.String())
-		o.num("size", e.Size)
-		o.raw("limits", encodeLimits(e.Limits))
-		if len(e.Env) > 0 {
-			o.raw("env", encodeEnv(e.Env))
-		}
-	case domain.FunctionDeleted:
-		o.num("expected", int64(e.Expected))
-	case domain.PolicyChanged:
-		o.num("expected", int64(e.Expected))
-		if e.Policy.Set {
-			o.raw("policy", encodePolicy(e.Policy))
-		}
+	default:
+		o.registry(e)
 	}
 	return o.end()
 }

@@ -171,6 +171,38 @@ func eachMember(b []byte, fn func(name, value []byte) error) error {
 	}
 }
 
+// eachElement calls fn with every element of the list in b, raw.
+func eachElement(b []byte, fn func(value []byte) error) error {
+	i := space(b, 0)
+	if i >= len(b) || b[i] != '[' {
+		return errJSON
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return trailing(b, i+1)
+	}
+	for {
+		end, ok := skipValue(b, i, 0)
+		if !ok {
+			return errJSON
+		}
+		if err := fn(b[i:end]); err != nil {
+			return err
+		}
+		i = space(b, end)
+		if i >= len(b) {
+			return errJSON
+		}
+		if b[i] == ']' {
+			return trailing(b, i+1)
+		}
+		if b[i] != ',' {
+			return errJSON
+		}
+		i = space(b, i+1)
+	}
+}
+
 func trailing(b []byte, i int) error {
 	if space(b, i) != len(b) {
 		return errJSON

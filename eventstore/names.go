@@ -66,19 +66,24 @@ func eventName(ceType string) string {
 
 // must lists the events that a reader who does not know them may not skip. None of version 1: every reader of this
 // protocol knows them all. A newer version sets the header deed_must on events that change what later ones mean.
-func source(cluster string, e domain.Event) string {
-	switch e := e.(type) {
-	case domain.PartitionOwned, domain.ClusterFormed:
+func source(cluster string, r *domain.Record) string {
+	project := r.Project
+	switch e := r.Event.(type) {
+	case domain.PartitionOwned, domain.ClusterFormed, domain.KeyCreated, domain.KeyRevoked:
 		return "/deed/" + cluster
 	case domain.InvocationRequested:
-		return "/deed/" + cluster + "/" + e.Function.Project
-	case domain.FunctionDeployed:
-		return "/deed/" + cluster + "/" + e.Function.Project
-	case domain.FunctionDeleted:
-		return "/deed/" + cluster + "/" + e.Function.Project
-	case domain.PolicyChanged:
-		return "/deed/" + cluster + "/" + e.Function.Project
+		project = e.Function.Project
+	case domain.InvocationCarried:
+		project = e.State.Function.Project
+	case domain.StatusLogEnabled:
+		project = e.Project
 	default:
-		return "/deed/" + cluster + "/" + domain.NativeProject
+		if f, ok := registryFunction(e); ok {
+			project = f.Project
+		}
 	}
+	if project == "" {
+		project = domain.NativeProject
+	}
+	return "/deed/" + cluster + "/" + project
 }

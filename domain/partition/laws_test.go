@@ -160,7 +160,7 @@ func (w *world) act() {
 // tell delivers the notification, or not.
 func (w *world) tell(i domain.Invocation) {
 	n := i.Notified
-	_, child := n.Sink.Function()
+	_, _, child := n.Sink.Function(i.Function)
 	switch {
 	case rapid.IntRange(0, 3).Draw(w.t, "down") == 0:
 		w.own(i.ID, domain.NotificationFailed{Sink: n.Sink, ID: n.ID, Try: n.Tries + 1, Due: w.now + 1000})

@@ -5,7 +5,6 @@ package functions
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -13,41 +12,28 @@ import (
 	"deed/domain"
 )
 
-// Version is one deployed version of a function.
-type Version struct {
-	Version    string
-	Code       domain.Digest
-	Size       int64
-	Limits     domain.Limits
-	Env        []domain.EnvVar
-	DeployedAt domain.Instant
-}
-
-// Function is what the registry knows of a function.
-type Function struct {
-	ID       domain.FunctionID
-	Revision int // counts its effective changes; a deleted function keeps counting
-	Deleted  bool
-	Deploys  int // versions ever deployed; the newest one's number
-	Versions []Version
-	Policy   domain.Policy
-}
-
-// Latest is the newest version.
-func (f Function) Latest() Version { return f.Versions[len(f.Versions)-1] }
-
 // Registry is the fold. It is safe for concurrent use.
 type Registry struct {
-	mu        sync.RWMutex
-	cluster   domain.UUID
-	functions map[domain.FunctionID]*Function
-	next      int64
-	verdicts  map[domain.UUID]func(error) // doors that wait for their own record
+	mu         sync.RWMutex
+	cluster    domain.UUID
+	functions  map[domain.FunctionID]*Function // by place; replaced and never changed
+	keys       map[string]Key
+	statusLogs map[string]bool // projects that asked for theirs
+	next       int64
+	verdicts   map[domain.UUID]func(error) // doors that wait for their own record
+}
+
+// place is what a function is found by: its region is where it was made, and no part of its name.
+func place(id domain.FunctionID) domain.FunctionID {
+	id.Region = ""
+	return id
 }
 
 // New is an empty registry.
 func New() *Registry {
-	return &Registry{functions: map[domain.FunctionID]*Function{}, verdicts: map[domain.UUID]func(error){}}
+	return &Registry{
+		functions: map[domain.FunctionID]*Function{}, keys: map[string]Key{}, statusLogs: map[string]bool{}, verdicts: map[domain.UUID]func(error){},
+	}
 }
 
 // Cluster is the cluster's id; zero before the registry's first effective record.
@@ -75,44 +61,79 @@ func (r *Registry) Next() int64 {
 func (r *Registry) Get(id domain.FunctionID) (Function, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	f := r.functions[id]
+	f := r.functions[place(id)]
 	if f == nil || f.Deleted {
 		return Function{}, domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no function %s", id.Name), "deed functions lists them; deed deploy "+id.Name+" FILE.wasm makes it")
 	}
 	return *f, nil
 }
 
-// Revision is the function's revision, 0 if it never existed.
-func (r *Registry) Revision(id domain.FunctionID) int {
+// State is the function as a change of it is made on: also one that was deleted or never existed.
+func (r *Registry) State(id domain.FunctionID) (f Function, exists bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if f := r.functions[id]; f != nil {
-		return f.Revision
+	if f := r.functions[place(id)]; f != nil {
+		return *f, !f.Deleted
 	}
-	return 0
+	return Function{ID: id, MaxInstances: domain.NoMaxInstances}, false
 }
 
-// NextVersion is the name that the function's next version gets.
-func (r *Registry) NextVersion(id domain.FunctionID) string {
+// Deployment resolves what a call names: the function and the version that runs. qualifier is a version's name, or ! and an
+// alias's, or "" for what was deployed last; route chooses where an alias has two versions.
+func (r *Registry) Deployment(id domain.FunctionID, qualifier string, route func(domain.Alias) string) (Function, Version, error) {
+	f, err := r.Get(id)
+	if err != nil {
+		return f, Version{}, err
+	}
+	if qualifier == "" {
+		return f, f.Newest(), nil
+	}
+	if alias, ok := strings.CutPrefix(qualifier, "!"); ok {
+		a, ok := f.Alias(alias)
+		if !ok {
+			return f, Version{}, noAlias(id, alias)
+		}
+		qualifier = route(a.Alias)
+	}
+	v, ok := f.Version(qualifier)
+	if !ok {
+		return f, Version{}, NoVersion(id, qualifier)
+	}
+	return f, v, nil
+}
+
+// MaxInstances is how many attempts of the function may run at once; domain.NoMaxInstances if it was not limited, or is not
+// known (any more).
+func (r *Registry) MaxInstances(id domain.FunctionID) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if f := r.functions[id]; f != nil {
-		return fmt.Sprint(f.Deploys + 1)
+	if f := r.functions[place(id)]; f != nil && !f.Deleted {
+		return f.MaxInstances
 	}
-	return "1"
+	return domain.NoMaxInstances
 }
 
-// List is every function, by name.
-func (r *Registry) List() []Function {
+// Disabled reports whether the function may not run at all.
+func (r *Registry) Disabled(id domain.FunctionID) bool { return r.MaxInstances(id) == 0 }
+
+// StatusLog reports whether the project asked for its status log.
+func (r *Registry) StatusLog(project string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.statusLogs[project]
+}
+
+// List is every function of the project, by package and name.
+func (r *Registry) List(project string) []Function {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var out []Function
 	for _, f := range r.functions {
-		if !f.Deleted {
+		if !f.Deleted && f.ID.Project == project {
 			out = append(out, *f)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].ID.String() < out[j].ID.String() })
+	sort.Slice(out, func(i, j int) bool { return place(out[i].ID).String() < place(out[j].ID).String() })
 	return out
 }
 
@@ -142,112 +163,4 @@ func (r *Registry) Apply(offset int64, rec domain.Record) error {
 		verdict(err)
 	}
 	return err
-}
-
-func (r *Registry) apply(rec domain.Record) error {
-	switch e := rec.Event.(type) {
-	case domain.ClusterFormed:
-		if !r.cluster.IsZero() {
-			return domain.Reject(domain.CodeConflict, "the cluster has a name already", "")
-		}
-		r.cluster = e.Cluster
-		return nil
-	case domain.FunctionDeployed:
-		f, err := r.at(e.Function, e.Expected)
-		if err != nil {
-			return err
-		}
-		if f.Deleted {
-			f.Deleted, f.Versions = false, nil
-		}
-		f.Deploys++
-		f.Versions = append(slices.Clip(f.Versions), Version{e.Version, e.Code, e.Size, e.Limits, e.Env, rec.At})
-		f.Revision++
-		r.functions[e.Function] = f
-		return nil
-	case domain.FunctionDeleted:
-		f, err := r.at(e.Function, e.Expected)
-		if err != nil {
-			return err
-		}
-		if f.Deleted || len(f.Versions) == 0 {
-			return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no function %s", e.Function.Name), "")
-		}
-		f.Revision++
-		f.Deleted, f.Policy = true, domain.Policy{}
-		return nil
-	case domain.PolicyChanged:
-		f, err := r.at(e.Function, e.Expected)
-		if err != nil {
-			return err
-		}
-		if f.Deleted || len(f.Versions) == 0 {
-			return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no function %s", e.Function.Name), "")
-		}
-		if err := r.refuseCycle(e.Function, e.Policy); err != nil {
-			return err
-		}
-		f.Policy = e.Policy
-		f.Revision++
-		return nil
-	default:
-		if rec.Problem != "" {
-			return fmt.Errorf("undecodable: %s", rec.Problem)
-		}
-		return fmt.Errorf("%s is not an event of the registry", rec.Type)
-	}
-}
-
-func (r *Registry) at(id domain.FunctionID, expected int) (*Function, error) {
-	f := r.functions[id]
-	if f == nil {
-		f = &Function{ID: id}
-	}
-	if f.Revision != expected {
-		return nil, domain.Reject(domain.CodeConflict, fmt.Sprintf("function %s was changed by somebody else meanwhile (revision %d, not %d)", id.Name, f.Revision, expected), "look at it again, then repeat the change")
-	}
-	return f, nil
-}
-
-// cycle is the path from the function back to itself that the policy would close; nil if it closes none.
-func (r *Registry) cycle(id domain.FunctionID, p domain.Policy) []string {
-	seen := map[domain.FunctionID]bool{}
-	var walk func(at domain.FunctionID, p domain.Policy, path []string) []string
-	walk = func(at domain.FunctionID, p domain.Policy, path []string) []string {
-		for _, t := range []domain.Target{p.OnSuccess, p.OnFailure} {
-			name, ok := t.Function()
-			if !ok {
-				continue
-			}
-			to := at
-			to.Name = name
-			if to == id {
-				return append(path, name)
-			}
-			if next := r.functions[to]; next != nil && !seen[to] {
-				seen[to] = true
-				if found := walk(to, next.Policy, append(slices.Clip(path), name)); found != nil {
-					return found
-				}
-			}
-		}
-		return nil
-	}
-	return walk(id, p, []string{id.Name})
-}
-
-// CheckCycle refuses a policy that would close a cycle of functions as things stand; nil if it closes none.
-func (r *Registry) CheckCycle(id domain.FunctionID, p domain.Policy) error {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.refuseCycle(id, p)
-}
-
-func (r *Registry) refuseCycle(id domain.FunctionID, p domain.Policy) error {
-	cycle := r.cycle(id, p)
-	if cycle == nil {
-		return nil
-	}
-	return domain.Reject(domain.CodeConflict, "the policy closes a cycle of functions: "+strings.Join(cycle, " → "),
-		"each outcome would cause the next invocation, for ever; send one of them to an object store instead")
 }

@@ -37,20 +37,30 @@ func (l *log) must(e domain.Event) {
 	}
 }
 
+func (l *log) revision(id domain.FunctionID) int {
+	f, _ := l.State(id)
+	return f.Revision
+}
+
+func (l *log) nextNumber(id domain.FunctionID) string {
+	f, _ := l.State(id)
+	return f.NextNumber()
+}
+
 // deploy, policy and remove make the event on the revision that stands.
 func (l *log) deploy(name string) domain.Event {
 	id := domain.NativeFunction(name)
-	return domain.FunctionDeployed{Function: id, Expected: l.Revision(id), Version: l.NextVersion(id), Limits: domain.DefaultLimits()}
+	return domain.FunctionDeployed{Function: id, Expected: l.revision(id), Version: l.nextNumber(id), Limits: domain.DefaultLimits()}
 }
 
 func (l *log) policy(name string, success, failure domain.Target) domain.Event {
 	id := domain.NativeFunction(name)
-	return domain.PolicyChanged{Function: id, Expected: l.Revision(id), Policy: domain.Policy{Set: true, MaxAge: time.Hour, OnSuccess: success, OnFailure: failure}}
+	return domain.PolicyChanged{Function: id, Expected: l.revision(id), Policy: domain.Policy{Set: true, MaxAge: time.Hour, OnSuccess: success, OnFailure: failure}}
 }
 
 func (l *log) remove(name string) domain.Event {
 	id := domain.NativeFunction(name)
-	return domain.FunctionDeleted{Function: id, Expected: l.Revision(id)}
+	return domain.FunctionDeleted{Function: id, Expected: l.revision(id)}
 }
 
 // refused is the code of the *Rejection that err must be; its words must contain those given.
@@ -107,10 +117,10 @@ func TestCycles(t *testing.T) {
 					l.must(p)
 					continue
 				}
-				before := l.Revision(p.Function)
+				before := l.revision(p.Function)
 				refused(t, l.CheckCycle(p.Function, p.Policy), domain.CodeConflict, ": "+tt.path)
 				refused(t, l.write(p), domain.CodeConflict, ": "+tt.path)
-				if f, _ := l.Get(p.Function); f.Revision != before || f.Policy == p.Policy {
+				if f, _ := l.Get(p.Function); f.Revision != before || f.Policy() == p.Policy {
 					t.Fatalf("what was refused has changed something: %+v", f)
 				}
 			}
@@ -137,13 +147,13 @@ func TestExpectedRevision(t *testing.T) {
 	mine, theirs := l.policy("a", "obs://told/mine", ""), l.policy("a", "obs://told/theirs", "")
 	l.must(theirs)
 	refused(t, l.write(mine), domain.CodeConflict, "revision 2, not 1")
-	if f, err := l.Get(id); err != nil || f.Revision != 2 || f.Policy.OnSuccess != "obs://told/theirs" {
+	if f, err := l.Get(id); err != nil || f.Revision != 2 || f.Policy().OnSuccess != "obs://told/theirs" {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	refused(t, l.write(domain.FunctionDeleted{Function: id, Expected: 1}), domain.CodeConflict, "revision 2, not 1")
 	refused(t, l.write(domain.FunctionDeployed{Function: id, Expected: 3}), domain.CodeConflict, "revision 2, not 3")
 	l.must(l.deploy("a"))
-	if f, _ := l.Get(id); f.Revision != 3 || len(f.Versions) != 2 || f.Latest().Version != "2" || f.Policy.OnSuccess != "obs://told/theirs" {
+	if f, _ := l.Get(id); f.Revision != 3 || len(f.Versions) != 2 || f.Newest().Version != "2" || f.Policy().OnSuccess != "obs://told/theirs" {
 		t.Fatalf("a second version loses something: %+v", f)
 	}
 }
@@ -166,7 +176,7 @@ func TestDeleteAndRedeploy(t *testing.T) {
 	l.must(l.remove("a"))
 	_, err = l.Get(id)
 	refused(t, err, domain.CodeNotFound, "there is no function a")
-	if list := l.List(); len(list) != 1 || list[0].ID.Name != "b" {
+	if list := l.List(domain.NativeProject); len(list) != 1 || list[0].ID.Name != "b" {
 		t.Fatalf("listed: %+v", list)
 	}
 	refused(t, l.write(l.policy("a", "", "")), domain.CodeNotFound, "there is no function a")
@@ -175,11 +185,11 @@ func TestDeleteAndRedeploy(t *testing.T) {
 
 	l.must(l.deploy("a"))
 	f, err := l.Get(id)
-	if err != nil || f.Revision != 5 || len(f.Versions) != 1 || f.Latest().Version != "3" || f.Policy.Set || l.NextVersion(id) != "4" {
+	if err != nil || f.Revision != 5 || len(f.Versions) != 1 || f.Newest().Version != "3" || f.Policy().Set || l.nextNumber(id) != "4" {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	refused(t, l.write(l.policy("a", "function:b", "")), domain.CodeConflict, "a → b → a")
-	if len(kept.Versions) != 2 || kept.Latest().Version != "2" {
+	if len(kept.Versions) != 2 || kept.Newest().Version != "2" {
 		t.Fatalf("what was handed out has changed: %+v", kept)
 	}
 }
@@ -243,8 +253,8 @@ func TestHammer(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 200 {
-				for _, f := range l.List() {
-					_ = f.Latest().Version
+				for _, f := range l.List(domain.NativeProject) {
+					_ = f.Newest().Version
 				}
 				_, _ = l.Get(domain.NativeFunction("a"))
 				_ = l.CheckCycle(domain.NativeFunction("a"), domain.Policy{OnSuccess: "function:b"})

@@ -81,10 +81,13 @@ type GiveUp struct {
 func (g *GiveUp) Error() string { return g.Reason + ": " + g.Err.Error() }
 func (g *GiveUp) Unwrap() error { return g.Err }
 
-// Functions resolves the target of a function sink to what a request pins. A *domain.Rejection is retried like any error:
-// the function may be deployed later.
+// Functions is what owners ask of the registry.
 type Functions interface {
-	Pin(target domain.FunctionID) (domain.InvocationRequested, error)
+	// Pin resolves the target of a function sink to what a request pins; draw, from 0 to 99, chooses where an alias has two
+	// versions. A *domain.Rejection is retried like any error: the function may be deployed later.
+	Pin(target domain.FunctionID, qualifier string, draw int) (domain.InvocationRequested, error)
+	// Disabled reports whether the function may not run at all now: what waits is discarded as throttled.
+	Disabled(f domain.FunctionID) bool
 }
 
 // Line is the partition that an owner stands on.

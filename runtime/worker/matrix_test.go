@@ -42,7 +42,9 @@ func (m *moody) Deliver(ctx context.Context, n worker.Notification) (string, err
 // targets pins any function.
 type targets struct{}
 
-func (targets) Pin(f domain.FunctionID) (domain.InvocationRequested, error) {
+func (targets) Disabled(domain.FunctionID) bool { return false }
+
+func (targets) Pin(f domain.FunctionID, _ string, _ int) (domain.InvocationRequested, error) {
 	return domain.InvocationRequested{Function: f, Version: "1", Code: domain.Digest{1}, Limits: domain.DefaultLimits()}, nil
 }
 

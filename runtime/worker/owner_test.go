@@ -64,7 +64,9 @@ func (noBlobs) Get(context.Context, domain.Digest) ([]byte, error) { return nil,
 
 type noFunctions struct{}
 
-func (noFunctions) Pin(domain.FunctionID) (domain.InvocationRequested, error) {
+func (noFunctions) Disabled(domain.FunctionID) bool { return false }
+
+func (noFunctions) Pin(domain.FunctionID, string, int) (domain.InvocationRequested, error) {
 	return domain.InvocationRequested{}, fmt.Errorf("none")
 }
 

@@ -94,7 +94,7 @@ func (o *Owner) follow(e *partition.Entry, i domain.Invocation, cause domain.UUI
 				o.stamp.Seq--
 				return
 			}
-			r.Correlation = i.Root
+			r.Correlation, r.Project = i.Root, i.Function.Project
 			i, cause = i.Evolve(ev, r.At, o.stamp.Owner), r.ID
 			o.enqueue(r, e.ID)
 			if o.phase == away || o.phase == folding {
@@ -127,6 +127,10 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 	if o.phase == draining {
 		return
 	}
+	if (l.granted || l.ticket == nil) && e.Ready(now) && o.d.Funcs.Disabled(e.Function) {
+		o.throttle(e, l)
+		return
+	}
 	if l.ticket != nil || l.preparing {
 		if l.granted && !l.preparing && l.prepared == nil {
 			o.prepare(e, l)
@@ -149,6 +153,17 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 	} else {
 		o.keep(l)
 	}
+}
+
+// throttle ends an invocation whose function is disabled: it would be run, and must not be.
+func (o *Owner) throttle(e *partition.Entry, l *live) {
+	o.leaveRuns(l)
+	events, err := e.Decide(domain.Throttle{Reason: e.Function.Name + " is disabled: its max instances are 0"})
+	if err != nil {
+		o.log.Error("throttle refused", "invocation", e.ID, "error", err)
+		return
+	}
+	o.follow(e, e.Invocation, e.Last, events, nil)
 }
 
 func (o *Owner) granted(id domain.InvocationID, t *Ticket) {
@@ -223,7 +238,7 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 	o.point("before attempt started")
 	for _, ev := range events {
 		r := o.record(ev, e.ID, e.Last)
-		r.At, r.Correlation = max(r.At, e.At), e.Root
+		r.At, r.Correlation, r.Project = max(r.At, e.At), e.Root, e.Function.Project
 		if r.At > e.Deadline { // the clock moved on between the decision and the stamp
 			o.stamp.Seq--
 			o.leaveRuns(l)

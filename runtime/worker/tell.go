@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -140,8 +141,8 @@ func (o *Owner) deliver(ctx context.Context, i domain.Invocation, owed int64) (d
 	default:
 		return nil, fmt.Errorf("offset %d holds %s, not what is owed", owed, r.Type)
 	}
-	if name, ok := i.Notified.Sink.Function(); ok {
-		return o.child(i, name, payload)
+	if target, qualifier, ok := i.Notified.Sink.Function(i.Function); ok {
+		return o.child(i, target, qualifier, payload)
 	}
 	if o.d.Objects == nil {
 		return nil, errNoSink
@@ -158,17 +159,15 @@ func (o *Owner) deliver(ctx context.Context, i domain.Invocation, owed int64) (d
 
 // child is the function sink: the request of the target function is an owner's record in the parent's partition, which
 // opens the child and settles the parent's notification at once. Nothing can crash in between.
-func (o *Owner) child(i domain.Invocation, name string, record domain.Payload) (domain.Event, error) {
+func (o *Owner) child(i domain.Invocation, target domain.FunctionID, qualifier string, record domain.Payload) (domain.Event, error) {
 	sink, id := i.Notified.Sink, i.Notified.ID
 	if i.Hops >= domain.MaxHops {
-		return nil, &GiveUp{"lineage", fmt.Errorf("the lineage from %s has %d links, the most that are allowed: %s is not called", i.LineageRoot(), domain.MaxHops, name)}
+		return nil, &GiveUp{"lineage", fmt.Errorf("the lineage from %s has %d links, the most that are allowed: %s is not called", i.LineageRoot(), domain.MaxHops, target.Name)}
 	}
 	if record.Size > domain.MaxPayload {
 		return nil, &GiveUp{"payload-too-large", fmt.Errorf("the record has %d bytes; the limit of an event is %d", record.Size, domain.MaxPayload)}
 	}
-	target := i.Function
-	target.Name = name
-	req, err := o.d.Funcs.Pin(target)
+	req, err := o.d.Funcs.Pin(target, qualifier, int(binary.BigEndian.Uint16(id[14:]))%100)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +202,7 @@ func (o *Owner) told(id domain.InvocationID, settles domain.Event, err error) {
 	}
 	o.point("before receipt")
 	r := o.record(settles, id, e.Last)
-	r.At, r.Correlation = max(r.At, e.At), e.Root
+	r.At, r.Correlation, r.Project = max(r.At, e.At), e.Root, e.Function.Project
 	if req, ok := settles.(domain.InvocationRequested); ok {
 		// The child's validity begins now: its id has the time of the parent's outcome, and delivery may have taken long.
 		req.Deadline = r.At.Add(req.Policy.Age())

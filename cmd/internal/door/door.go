@@ -4,6 +4,7 @@ package door
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -75,13 +76,31 @@ type Accepted struct {
 	Replayed bool // an earlier call with the same idempotency key was accepted
 }
 
-// Invoke accepts an event for the newest version of a function. Errors are a *domain.Rejection (nothing was written), an
-// *Unacknowledged, or ours.
+// Call is a request to run a function.
+type Call struct {
+	Function  domain.FunctionID
+	Qualifier string // a version's name, or ! and an alias's; "" for what was deployed last
+	Event     []byte
+	Trace     string // W3C traceparent; "" if none
+	Memory    int64  // bytes, instead of the function's own limit; 0: the function's own
+	// Sync says that the caller waits for the result: the function's policy is not applied, nobody else is told of the
+	// outcome, and it is not listed among the asynchronous invocations.
+	Sync bool
+	// Value is a header or a cookie of the call, by which aliases may route. May be nil.
+	Value func(kind, param string) string
+}
+
+// Invoke accepts an event for what was deployed last of a function. Errors are Accept's.
 func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, trace string) (Accepted, error) {
-	if len(event) > domain.MaxPayload {
-		return Accepted{}, TooLarge("the event", len(event))
+	return d.Accept(ctx, Call{Function: f, Event: event, Trace: trace})
+}
+
+// Accept accepts a call. Errors are a *domain.Rejection (nothing was written), an *Unacknowledged, or ours.
+func (d *Door) Accept(ctx context.Context, c Call) (Accepted, error) {
+	if len(c.Event) > domain.MaxPayload {
+		return Accepted{}, TooLarge("the event", len(c.Event))
 	}
-	req, err := d.Pin(f)
+	req, err := d.pin(c)
 	if err != nil {
 		return Accepted{}, err
 	}
@@ -95,7 +114,7 @@ func (d *Door) Invoke(ctx context.Context, f domain.FunctionID, event []byte, tr
 		return Accepted{}, err
 	}
 	req.Deadline = req.ID.T0().Add(req.Policy.Age())
-	return d.submit(ctx, req, event, trace, began)
+	return d.submit(ctx, req, c.Event, c.Trace, began)
 }
 
 // admits refuses, before anything is written, what this node could not see through.
@@ -121,14 +140,38 @@ func TooLarge(what string, n int) error {
 		"put large data into an object store and send its address")
 }
 
-// Pin is what a request of the function's newest version pins, less what is the request's own. Owners use it for children.
-func (d *Door) Pin(f domain.FunctionID) (domain.InvocationRequested, error) {
-	fn, err := d.Registry.Get(f)
+// pin is what a request pins, less what is the request's own.
+func (d *Door) pin(c Call) (domain.InvocationRequested, error) {
+	var draw [2]byte
+	d.Random(draw[:])
+	value := c.Value
+	if value == nil {
+		value = func(string, string) string { return "" }
+	}
+	req, err := d.resolve(c.Function, c.Qualifier, int(binary.BigEndian.Uint16(draw[:]))%100, value)
+	if c.Memory > 0 {
+		req.Limits.Memory = c.Memory
+	}
+	if c.Sync {
+		req.Sync, req.Policy = true, domain.Policy{}
+	}
+	return req, err
+}
+
+// Pin is what a child's request pins, less what is the request's own. Owners ask it.
+func (d *Door) Pin(f domain.FunctionID, qualifier string, draw int) (domain.InvocationRequested, error) {
+	return d.resolve(f, qualifier, draw, func(string, string) string { return "" })
+}
+
+// Disabled reports whether the function may not run at all now. Owners ask it.
+func (d *Door) Disabled(f domain.FunctionID) bool { return d.Registry.Disabled(f) }
+
+func (d *Door) resolve(f domain.FunctionID, qualifier string, draw int, value func(kind, param string) string) (domain.InvocationRequested, error) {
+	fn, v, err := d.Registry.Deployment(f, qualifier, func(a domain.Alias) string { return a.Route(draw, value) })
 	if err != nil {
 		return domain.InvocationRequested{}, err
 	}
-	v := fn.Latest()
-	return domain.InvocationRequested{Function: f, Version: v.Version, Code: v.Code, Limits: v.Limits, Env: v.Env, Policy: fn.Policy}, nil
+	return domain.InvocationRequested{Function: fn.ID, Version: v.Version, Code: v.Code, Limits: v.Limits, Env: v.Env, Policy: v.Policy}, nil
 }
 
 // append writes one record and waits for the acknowledgement, at most AckWithin of began.
@@ -173,7 +216,7 @@ func (d *Door) Cancel(ctx context.Context, id domain.InvocationID, force bool, b
 	cid[6], cid[8] = cid[6]&0x0f|0x40, cid[8]&0x3f|0x80
 	now := d.Now()
 	_, err = d.append(ctx, d.Log, id.Slot(), domain.Record{
-		ID: cid, Subject: id, At: domain.InstantOf(now), Event: domain.CancelRequested{Force: force, By: by},
+		ID: cid, Subject: id, At: domain.InstantOf(now), Project: row.State.Function.Project, Event: domain.CancelRequested{Force: force, By: by},
 	}, now)
 	return err
 }

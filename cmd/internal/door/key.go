@@ -135,7 +135,7 @@ func (c *keyed) admit() error {
 	if c.counted > 0 {
 		return nil
 	}
-	req, err := c.Pin(c.f)
+	req, err := c.pin(Call{Function: c.f})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,21 @@ const changeWithin = 10 * time.Second
 // changeTries is how often a change is made again that lost a race against another door's.
 const changeTries = 5
 
-// Deploy adds a version of a function. A module that cannot run is refused with the reason, and nothing is written.
+// Keep checks a module and stores it: the registry must never name a module that is not there. One that cannot run is
+// refused with the reason.
+func (d *Door) Keep(ctx context.Context, module []byte, limits domain.Limits) (domain.Digest, error) {
+	if err := d.Modules.Check(ctx, module, limits); err != nil {
+		return domain.Digest{}, err
+	}
+	digest, err := d.Blobs.Put(ctx, module)
+	if err != nil {
+		return digest, fmt.Errorf("store the module: %w", err)
+	}
+	return digest, nil
+}
+
+// Deploy adds a numbered version of a function. A module that cannot run is refused with the reason, and nothing is
+// written.
 func (d *Door) Deploy(ctx context.Context, f domain.FunctionID, module []byte, limits domain.Limits, env []domain.EnvVar) (functions.Function, error) {
 	if err := domain.CheckFunctionName(f.Name); err != nil {
 		return functions.Function{}, err
@@ -28,52 +42,56 @@ func (d *Door) Deploy(ctx context.Context, f domain.FunctionID, module []byte, l
 	if err := domain.CheckEnv(env); err != nil {
 		return functions.Function{}, err
 	}
-	if err := d.Modules.Check(ctx, module, limits); err != nil {
+	digest, err := d.Keep(ctx, module, limits)
+	if err != nil {
 		return functions.Function{}, err
 	}
-	digest, err := d.Blobs.Put(ctx, module) // first: the registry must never name a module that is not there
-	if err != nil {
-		return functions.Function{}, fmt.Errorf("store the module: %w", err)
-	}
-	err = d.change(ctx, f, func(revision int) domain.Event {
-		return domain.FunctionDeployed{
-			Function: f, Expected: revision, Version: d.Registry.NextVersion(f), Code: digest, Size: int64(len(module)), Limits: limits, Env: env,
+	return d.Change(ctx, f, func(now functions.Function, exists bool) (domain.Event, error) {
+		e := domain.FunctionDeployed{
+			Function: now.ID, Expected: now.Revision, Version: now.NextNumber(), Code: digest, Size: int64(len(module)), Limits: limits, Env: env,
 		}
+		if exists {
+			e.Agency, e.About = now.Head.Agency, now.Head.About
+		}
+		return e, nil
 	})
-	if err != nil {
-		return functions.Function{}, err
-	}
-	return d.Registry.Get(f)
 }
 
 // Delete removes a function; its open invocations still run.
 func (d *Door) Delete(ctx context.Context, f domain.FunctionID) error {
-	if _, err := d.Registry.Get(f); err != nil {
-		return err
-	}
-	return d.change(ctx, f, func(revision int) domain.Event { return domain.FunctionDeleted{Function: f, Expected: revision} })
+	_, err := d.Change(ctx, f, func(now functions.Function, exists bool) (domain.Event, error) {
+		if !exists {
+			_, err := d.Registry.Get(f)
+			return nil, err
+		}
+		return domain.FunctionDeleted{Function: now.ID, Expected: now.Revision}, nil
+	})
+	return err
 }
 
-// SetPolicy sets a function's policy; the zero Policy unsets it. A policy that would close a cycle of functions is refused,
-// naming the cycle.
+// SetPolicy sets the policy of what was deployed last of a function; the zero Policy unsets it. A policy that would close a
+// cycle of functions is refused, naming the cycle.
 func (d *Door) SetPolicy(ctx context.Context, f domain.FunctionID, p domain.Policy) (functions.Function, error) {
-	if _, err := d.Registry.Get(f); err != nil {
-		return functions.Function{}, err
-	}
-	if p.Set {
-		if err := p.Check(); err != nil {
-			return functions.Function{}, err
+	return d.SetVersionPolicy(ctx, f, "", p, "")
+}
+
+// SetVersionPolicy is SetPolicy of a version; "" is what was deployed last. shown is how the door was told, and is kept.
+func (d *Door) SetVersionPolicy(ctx context.Context, f domain.FunctionID, version string, p domain.Policy, shown string) (functions.Function, error) {
+	return d.Change(ctx, f, func(now functions.Function, exists bool) (domain.Event, error) {
+		if !exists {
+			_, err := d.Registry.Get(f)
+			return nil, err
 		}
-		if err := d.Registry.CheckCycle(f, p); err != nil {
-			return functions.Function{}, err // before anything is written; the fold checks again, for doors that race
+		if p.Set {
+			if err := p.Check(); err != nil {
+				return nil, err
+			}
+			if err := d.Registry.CheckCycle(f, p); err != nil {
+				return nil, err // before anything is written; the fold checks again, for doors that race
+			}
 		}
-	}
-	if err := d.change(ctx, f, func(revision int) domain.Event {
-		return domain.PolicyChanged{Function: f, Expected: revision, Policy: p}
-	}); err != nil {
-		return functions.Function{}, err
-	}
-	return d.Registry.Get(f)
+		return domain.PolicyChanged{Function: now.ID, Expected: now.Revision, Version: version, Policy: p, Shown: shown}, nil
+	})
 }
 
 // Form names the cluster if it has no name yet.
@@ -91,19 +109,34 @@ func (d *Door) Form(ctx context.Context) error {
 	return err
 }
 
-func (d *Door) change(ctx context.Context, f domain.FunctionID, event func(revision int) domain.Event) error {
+// Change makes one change of a function. event makes it from the function as it stands, is called again if another door was
+// faster, and returns an error if there is nothing to change: then nothing is written. It returns the function behind the
+// change.
+func (d *Door) Change(ctx context.Context, f domain.FunctionID, event func(now functions.Function, exists bool) (domain.Event, error)) (functions.Function, error) {
 	var err error
 	for range changeTries {
-		err = d.changeOnce(ctx, event(d.Registry.Revision(f)))
-		if rejection := (*domain.Rejection)(nil); !errors.As(err, &rejection) || rejection.Code != domain.CodeConflict {
-			return err
+		now, exists := d.Registry.State(f)
+		if !exists {
+			now.ID = f // made anew it may be in another region
 		}
-		if p, ok := event(0).(domain.PolicyChanged); ok && d.Registry.CheckCycle(f, p.Policy) != nil {
-			return err // a conflict that does not go away
+		var e domain.Event
+		if e, err = event(now, exists); err != nil {
+			return functions.Function{}, err
+		}
+		if err = d.changeOnce(ctx, e); err == nil {
+			now, _ = d.Registry.State(f)
+			return now, nil
+		}
+		// A conflict is with another door's change, or for good: then event sees it, too, the next time.
+		if rejection := (*domain.Rejection)(nil); !errors.As(err, &rejection) || rejection.Code != domain.CodeConflict {
+			return functions.Function{}, err
 		}
 	}
-	return err
+	return functions.Function{}, err
 }
+
+// Note makes a change that is not of a function.
+func (d *Door) Note(ctx context.Context, e domain.Event) error { return d.changeOnce(ctx, e) }
 
 // changeOnce appends a change and answers with how the fold judged it.
 func (d *Door) changeOnce(ctx context.Context, e domain.Event) error {

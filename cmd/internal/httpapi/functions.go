@@ -78,7 +78,7 @@ func ParseSize(s string) (int64, error) {
 
 func (s *Server) functions(w http.ResponseWriter, _ *http.Request) error {
 	out := []Function{}
-	for _, f := range s.Registry.List() {
+	for _, f := range s.Registry.List(domain.NativeProject) {
 		out = append(out, functionOf(f))
 	}
 	return reply(w, http.StatusOK, map[string]any{"functions": out})
@@ -130,12 +130,10 @@ func (s *Server) setPolicy(w http.ResponseWriter, r *http.Request) error {
 
 // undeployed names targets that do not exist yet: their notifications wait until they do.
 func (s *Server) undeployed(f functions.Function) (warnings []string) {
-	for _, t := range []domain.Target{f.Policy.OnSuccess, f.Policy.OnFailure} {
-		if n, ok := t.Function(); ok {
-			to := f.ID
-			to.Name = n
+	for _, t := range []domain.Target{f.Policy().OnSuccess, f.Policy().OnFailure} {
+		if to, _, ok := t.Function(f.ID); ok {
 			if _, err := s.Registry.Get(to); err != nil {
-				warnings = append(warnings, fmt.Sprintf("function %s is not deployed: notifications wait for it, at most %s", n, domain.NotificationValidity))
+				warnings = append(warnings, fmt.Sprintf("function %s is not deployed: notifications wait for it, at most %s", to.Name, domain.NotificationValidity))
 			}
 		}
 	}
@@ -148,11 +146,11 @@ func (s *Server) policy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !f.Policy.Set {
+	if !f.Policy().Set {
 		return domain.Reject(domain.CodeNotFound, fmt.Sprintf("function %s has no policy", f.ID.Name),
 			"without one, errors of the code are not retried and nobody is told of outcomes; deed policy set "+f.ID.Name+" makes one")
 	}
-	return reply(w, http.StatusOK, policyOf(f.Policy))
+	return reply(w, http.StatusOK, policyOf(f.Policy()))
 }
 
 func (s *Server) unsetPolicy(w http.ResponseWriter, r *http.Request) error {

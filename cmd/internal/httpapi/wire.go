@@ -134,7 +134,7 @@ type Policy struct {
 }
 
 func functionOf(f functions.Function) Function {
-	v := f.Latest()
+	v := f.Newest()
 	out := Function{
 		Name: f.ID.Name, URN: f.ID.Version(v.Version), Version: v.Version, Digest: v.Code.String(), Size: v.Size,
 		TimeoutMS: v.Limits.Timeout.Milliseconds(), Memory: v.Limits.Memory, MaxOutput: v.Limits.MaxOutput, DeployedAt: v.DeployedAt.String(),
@@ -145,8 +145,8 @@ func functionOf(f functions.Function) Function {
 		}
 		out.Env[e.Name] = e.Value
 	}
-	if f.Policy.Set {
-		out.Policy = policyOf(f.Policy)
+	if p := f.Policy(); p.Set {
+		out.Policy = policyOf(p)
 	}
 	return out
 }
