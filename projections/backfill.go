@@ -14,15 +14,23 @@ var errReached = errors.New("the end of the history is reached")
 
 // Backfill folds what lies before a tail's beginning, from where the fold begins up to (not including) the offset until, and
 // hands it over judged. It is for read models: an owner needs none of it.
+//
+// The tail does not know what was open at its beginning and was settled by the time its beginning was chosen: it calls void
+// what the log still says of that. So the history goes on until the last of those is settled, and hands over, in batches of
+// their own, what is about them. All of it is in the log already: a marker is committed only once they are settled.
 func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fold, until int64, fn func([]eventstore.Judged)) error {
 	if fold.Next() >= until {
 		return nil
 	}
+	var open map[domain.InvocationID]bool // at until, and not settled yet; nil before
 	err := log.Follow(ctx, p, fold.Next(), func(ms []eventstore.Message) error {
-		batch := make([]eventstore.Judged, 0, len(ms))
+		var batch []eventstore.Judged
 		for _, m := range ms {
-			if m.Offset >= until {
-				break
+			if m.Offset >= until && open == nil {
+				fn(batch)
+				if batch, open = nil, stillOpen(fold); len(open) == 0 {
+					return errReached
+				}
 			}
 			j := eventstore.Judged{Message: m, Record: eventstore.DecodeLean(m)}
 			if j.Verdict = fold.Apply(m.Offset, &j.Record); j.Verdict.Stop() {
@@ -32,11 +40,24 @@ func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fo
 				j.After = e.Invocation
 			}
 			j.Message.Value, j.Message.Key, j.Message.Headers = nil, nil, nil
-			batch = append(batch, j)
+			if open == nil || about(&j, open) {
+				batch = append(batch, j)
+			}
+			if open != nil && fold.Get(j.Record.Subject) == nil {
+				delete(open, j.Record.Subject)
+			}
+			if parent := parentOf(&j); open[parent] && fold.Get(parent) == nil {
+				delete(open, parent)
+			}
+			if open != nil && len(open) == 0 {
+				fn(batch)
+				return errReached
+			}
 		}
-		fn(batch)
-		if ms[len(ms)-1].Offset >= until-1 {
-			return errReached
+		if fn(batch); ms[len(ms)-1].Offset == until-1 {
+			if open = stillOpen(fold); len(open) == 0 {
+				return errReached
+			}
 		}
 		return nil
 	})
@@ -44,6 +65,29 @@ func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fo
 		return nil
 	}
 	return err
+}
+
+func stillOpen(fold *partition.Fold) map[domain.InvocationID]bool {
+	open := map[domain.InvocationID]bool{}
+	fold.Entries(func(e *partition.Entry) bool {
+		if !e.Settled() {
+			open[e.ID] = true
+		}
+		return true
+	})
+	return open
+}
+
+// about reports whether a record says something of one of those: it may be the request of a child that one of them told.
+func about(j *eventstore.Judged, ids map[domain.InvocationID]bool) bool {
+	return ids[j.Record.Subject] || ids[parentOf(j)]
+}
+
+func parentOf(j *eventstore.Judged) domain.InvocationID {
+	if req, ok := j.Record.Event.(domain.InvocationRequested); ok {
+		return req.Parent
+	}
+	return domain.InvocationID{}
 }
 
 // FirstMarker is the first marker at or after an offset: where a reader begins when the log's beginning was trimmed away. The

@@ -14,15 +14,7 @@ import (
 
 func land(t *testing.T, log *memory.Log, e domain.Event, stamp domain.Stamp) {
 	t.Helper()
-	m, err := eventstore.Encode("c", 0, &domain.Record{ID: domain.OwnerRecordID(stamp.Owner, stamp.Seq), At: 1000, Stamp: stamp, Event: e})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	log.Append(0, []eventstore.Message{m}, func(_ int64, err error) { done <- err })
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	write(t, log, domain.Record{ID: domain.OwnerRecordID(stamp.Owner, stamp.Seq), At: 1000, Stamp: stamp, Event: e})
 }
 
 // TestTailStopsWhereTheLogDiverges: a renewal that states another digest than what was folded ends the tail, and one that states

@@ -137,7 +137,7 @@ func (m *Model) apply(j *eventstore.Judged, old bool) {
 		m.rows[id] = row
 		m.order = append(m.order, id)
 	}
-	row.add(Ref{j.Message.Offset, j.Verdict.Reason})
+	row.add(Ref{j.Message.Offset, j.Verdict.Reason}, old)
 	switch {
 	case j.Verdict.Effective() && j.After.Known:
 		if row.Request < 0 || j.Message.Offset < row.Request {
@@ -159,16 +159,23 @@ func (m *Model) apply(j *eventstore.Judged, old bool) {
 			if !old || !parent.live {
 				m.set(parent, parent.State.SettledByChild(j.Record.At))
 			}
-			parent.add(Ref{j.Message.Offset, partition.Effective})
+			parent.add(Ref{j.Message.Offset, partition.Effective}, old)
 		}
 	}
 }
 
-// add keeps the references in the order of offsets.
-func (r *Row) add(ref Ref) {
+// add keeps the references in the order of offsets. A record may be judged twice, by the tail, which may not know the
+// invocation, and by the history, which does.
+func (r *Row) add(ref Ref, old bool) {
 	at := len(r.Refs)
 	for at > 0 && r.Refs[at-1].Offset > ref.Offset {
 		at--
+	}
+	if at > 0 && r.Refs[at-1].Offset == ref.Offset {
+		if old {
+			r.Refs[at-1] = ref
+		}
+		return
 	}
 	r.Refs = slices.Insert(r.Refs, at, ref)
 }

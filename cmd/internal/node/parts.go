@@ -86,7 +86,9 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 		n.goRead(func() error {
 			defer n.Model.Complete(p)
 			return projections.Backfill(n.run, log, p, first, begin, func(batch []eventstore.Judged) {
-				n.poison.Batch(first, batch)
+				if len(batch) > 0 && batch[0].Message.Offset < begin { // what is behind it the tail has counted
+					n.poison.Batch(first, batch)
+				}
 				n.Model.History(batch)
 			})
 		})
