@@ -47,7 +47,7 @@ func unpack(archive []byte, filename string) ([]byte, error) {
 	if err := checkEntries(r.File, uint64(len(archive)), where); err != nil {
 		return nil, err
 	}
-	chosen, err := choose(r.File, where)
+	chosen, err := chooseEntry(r.File, where)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func unpack(archive []byte, filename string) ([]byte, error) {
 		if f == chosen {
 			sink = module
 		}
-		if err := read(f, sink, buf); err != nil {
+		if err := readEntry(f, sink, buf); err != nil {
 			return nil, fault("FSS.1011", fmt.Sprintf("%s is damaged: %q: %s", where, short(f.Name, 60), strings.TrimPrefix(err.Error(), "zip: ")))
 		}
 	}
@@ -129,9 +129,9 @@ const (
 	flagMasked    = 1 << 13
 )
 
-// choose finds the entry that is the function: the only module, or the first of entryPoints at the root, or the only module at
+// chooseEntry finds the entry that is the function: the only module, or the first of entryPoints at the root, or the only module at
 // the root.
-func choose(files []*zip.File, where string) (*zip.File, error) {
+func chooseEntry(files []*zip.File, where string) (*zip.File, error) {
 	var modules, root []*zip.File
 	for _, f := range files {
 		// What macOS adds bears the names of the files it describes.
@@ -156,14 +156,14 @@ func choose(files []*zip.File, where string) (*zip.File, error) {
 	case len(root) == 1:
 		return root[0], nil
 	case len(modules) == 0:
-		return nil, fault("FSS.1011", fmt.Sprintf("%s holds no WebAssembly module (a file whose name ends in .wasm); it holds %s", where, list(files)))
+		return nil, fault("FSS.1011", fmt.Sprintf("%s holds no WebAssembly module (a file whose name ends in .wasm); it holds %s", where, entryNames(files)))
 	}
 	return nil, fault("FSS.1011", fmt.Sprintf("%s holds several WebAssembly modules: %s. Leave one, or name the one to run %s and put it at the root",
-		where, list(modules), strings.Join(entryPoints, ", ")))
+		where, entryNames(modules), strings.Join(entryPoints, ", ")))
 }
 
-// list names entries to a person.
-func list(files []*zip.File) string {
+// entryNames names entries to a person.
+func entryNames(files []*zip.File) string {
 	if len(files) == 0 {
 		return "nothing"
 	}
@@ -178,8 +178,8 @@ func list(files []*zip.File) string {
 	return strings.Join(names, ", ")
 }
 
-// read writes an entry to sink, at most as many bytes as its header promises, and compares what it read with the header.
-func read(f *zip.File, sink io.Writer, buf []byte) error {
+// readEntry writes an entry to sink, at most as many bytes as its header promises, and compares what it read with the header.
+func readEntry(f *zip.File, sink io.Writer, buf []byte) error {
 	if strings.HasSuffix(f.Name, "/") {
 		return nil
 	}

@@ -34,7 +34,7 @@ func Module(codeType, filename, file string) ([]byte, error) {
 		return nil, fault("FSS.1006", fmt.Sprintf("code_type %q: this server takes zip (a zip archive with a WebAssembly module, or the module itself) "+
 			"or inline (a module of at most 10 KB), in func_code.file as base64", short(codeType, 40)))
 	}
-	code, err := decode(file, most)
+	code, err := decodeFile(file, most)
 	switch {
 	case err != nil && codeType == "inline" && err.Code == "FSS.1071":
 		return nil, fault("FSS.1072", "inline code is larger than 10 KB: send the module with code_type zip, as it is or in an archive")
@@ -49,8 +49,8 @@ func Module(codeType, filename, file string) ([]byte, error) {
 	return code, nil
 }
 
-// decode reads base64 that stands for at most so many bytes. It is measured before anything is allocated for it.
-func decode(file string, most int) ([]byte, *Fault) {
+// decodeFile reads base64 that stands for at most so many bytes. It is measured before anything is allocated for it.
+func decodeFile(file string, most int) ([]byte, *Fault) {
 	digits := len(file) - strings.Count(file, "\n") - strings.Count(file, "\r") - strings.Count(file, "=")
 	if digits == 0 {
 		return nil, fault("FSS.1012", "func_code.file is missing: it is the base64 of a WebAssembly module, or of a zip archive that holds one")

@@ -14,7 +14,7 @@ func TestUserData(t *testing.T) {
 		"": nil, "{}": nil, " { } ": nil,
 		`{"b":"2","a":"1"}`:     {{Name: "a", Value: "1"}, {Name: "b", Value: "2"}},
 		`{"a":"","é":"\u00e9"}`: {{Name: "a"}, {Name: "é", Value: "é"}},
-		object(20):              nil,
+		userObject(20):          nil,
 	} {
 		got, err := UserData(in)
 		if err != nil || want != nil && !slices.Equal(got, want) {
@@ -27,7 +27,7 @@ func TestUserData(t *testing.T) {
 		`{"a":1}`: "FSS.1009", `{"a":true}`: "FSS.1009", `{"a":null}`: "FSS.1009", `{"a":{"b":"c"}}`: "FSS.1009", `{"a":[]}`: "FSS.1009",
 		`{"a":"s3cret","a":"s3cret"}`: "FSS.1009", `{"a":"s3cret","\u0061":"2"}`: "FSS.1009", `{"":"s3cret"}`: "FSS.1009", `{"a=b":"s3cret"}`: "FSS.1009",
 		`{"DEED_X":"s3cret"}`: "FSS.1009", `{"a":"s3cret\u0000"}`: "FSS.1009",
-		object(21): "FSS.1017", `{"a":"` + strings.Repeat("x", 4090) + `"}`: "FSS.1018",
+		userObject(21): "FSS.1017", `{"a":"` + strings.Repeat("x", 4090) + `"}`: "FSS.1018",
 	} {
 		_, err := UserData(in)
 		wantFault(t, err, code)
@@ -37,8 +37,8 @@ func TestUserData(t *testing.T) {
 	}
 }
 
-// object has n members.
-func object(n int) string {
+// userObject has n members.
+func userObject(n int) string {
 	var m []string
 	for i := range n {
 		m = append(m, fmt.Sprintf(`"k%d":"v"`, i))
@@ -47,7 +47,7 @@ func object(n int) string {
 }
 
 func FuzzUserData(f *testing.F) {
-	for _, s := range []string{"", "{}", `{"a":"b"}`, `{"a":1}`, `{"a":"b","a":"c"}`, object(21), `{"a":{`} {
+	for _, s := range []string{"", "{}", `{"a":"b"}`, `{"a":1}`, `{"a":"b","a":"c"}`, userObject(21), `{"a":{`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
