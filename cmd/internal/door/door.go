@@ -221,13 +221,18 @@ func (d *Door) Cancel(ctx context.Context, id domain.InvocationID, force bool, b
 	return err
 }
 
+// NoInvocation says that there is none of that id.
+func NoInvocation(id domain.InvocationID) error {
+	return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones")
+}
+
 // findWithin bounds how long Find waits for the read model to catch up.
 const findWithin = 5 * time.Second
 
 // Find is the invocation as the read model has it. An id that the model does not know is unknown only once the model has
 // read its partition up to the end as it is now.
 func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
-	unknown := domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones")
+	unknown := NoInvocation(id)
 	if id.Slot() >= d.Log.Partitions() {
 		return invocations.Row{}, unknown
 	}
