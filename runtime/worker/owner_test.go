@@ -64,7 +64,7 @@ func (noBlobs) Get(context.Context, domain.Digest) ([]byte, error) { return nil,
 
 type noFunctions struct{}
 
-func (noFunctions) Disabled(domain.FunctionID) bool { return false }
+func (noFunctions) MaxInstances(domain.FunctionID) int { return domain.NoMaxInstances }
 
 func (noFunctions) Pin(domain.FunctionID, string, int) (domain.InvocationRequested, error) {
 	return domain.InvocationRequested{}, fmt.Errorf("none")

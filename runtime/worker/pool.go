@@ -17,6 +17,7 @@ type Pool struct {
 
 type queue struct {
 	key            string
+	limit          int // of its own; 0: none but the pool's
 	running        int
 	urgent, normal []*Ticket
 	listed         bool
@@ -35,21 +36,25 @@ func NewPool(total, perKey int) *Pool {
 	return &Pool{total: max(total, 1), perKey: max(perKey, 1), keys: map[string]*queue{}}
 }
 
-// Enter asks for a place. If there is one the ticket is granted at once and grant is not called; else grant is called
-// later, on the goroutine of whoever leaves, and must not block.
-func (p *Pool) Enter(key string, urgent bool, grant func(*Ticket)) (t *Ticket, now bool) {
+// Enter asks for a place. limit is how many of the key may run at once, where that is less than the pool's; 0 or less is no
+// limit of its own. If there is a place the ticket is granted at once and grant is not called; else grant is called later, on
+// the goroutine of whoever leaves, and must not block.
+func (p *Pool) Enter(key string, limit int, urgent bool, grant func(*Ticket)) (t *Ticket, now bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	q := p.keys[key]
 	if q == nil {
 		q = &queue{key: key}
 		p.keys[key] = q
 	}
+	raised := p.most(q)
+	q.limit = max(limit, 0)
+	raised = p.most(q) - raised
 	t = &Ticket{q: q, grant: grant}
-	if p.running < p.total && q.running < p.perKey && !q.waits() {
+	if p.running < p.total && q.running < p.most(q) && !q.waits() {
 		p.running++
 		q.running++
 		t.granted = true
+		p.mu.Unlock()
 		return t, true
 	}
 	if urgent {
@@ -61,7 +66,43 @@ func (p *Pool) Enter(key string, urgent bool, grant func(*Ticket)) (t *Ticket, n
 		q.listed = true
 		p.ring = append(p.ring, q)
 	}
-	return t, false
+	var next []*Ticket
+	if raised > 0 { // those that waited for it, and perhaps this one
+		next = p.fill()
+	}
+	p.mu.Unlock()
+	for _, n := range next {
+		if n == t {
+			now = true
+			continue
+		}
+		n.grant(n)
+	}
+	return t, now
+}
+
+// most is how many of the key may run at once.
+func (p *Pool) most(q *queue) int {
+	if q.limit > 0 {
+		return min(q.limit, p.perKey)
+	}
+	return p.perKey
+}
+
+// Limit changes how many of the key may run at once; what runs goes on. What waits, and may run now, is granted.
+func (p *Pool) Limit(key string, limit int) {
+	p.mu.Lock()
+	q := p.keys[key]
+	if q == nil {
+		p.mu.Unlock()
+		return
+	}
+	q.limit = max(limit, 0)
+	next := p.fill()
+	p.mu.Unlock()
+	for _, n := range next {
+		n.grant(n)
+	}
 }
 
 // Leave gives the place back, or the wish for one. It may be called once or more, granted or not.
@@ -101,7 +142,7 @@ func (p *Pool) fill() (granted []*Ticket) {
 			p.turn = 0
 		}
 		q := p.ring[p.turn]
-		if q.running >= p.perKey {
+		if q.running >= p.most(q) {
 			p.turn++
 			skipped++
 			continue

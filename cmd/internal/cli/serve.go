@@ -10,11 +10,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"deed/cmd/internal/fgsapi"
 	"deed/cmd/internal/httpapi"
 	"deed/cmd/internal/node"
 	"deed/domain"
@@ -139,9 +141,20 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 		Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Keyring: n.Keyring, Keys: n.AccessKeys(), Ready: n.Ready,
 		Region: n.Region(), Version: Version(), Logger: logger,
 	}
+	door := &fgsapi.Server{
+		Door: n.Door, Registry: n.Registry, Model: n.Model, Keyring: n.Keyring, Region: n.Region(), Now: n.Now, Logger: logger,
+	}
+	native, fgs := api.Handler(), door.Handler()
+	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/") { // its paths are never cleaned, and nothing is redirected
+			fgs.ServeHTTP(w, r)
+			return
+		}
+		native.ServeHTTP(w, r)
+	})
 	s := &server{
 		http: &http.Server{
-			Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
+			Handler: both, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
 			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		},
 		failed: make(chan error, 1),
