@@ -121,7 +121,7 @@ func newOwnerAt(t *testing.T, log *storetest.Faulty, e *engine, s *sink, fold *p
 	w := &world{log: log, model: invocations.New(1), engine: e, sink: s}
 	deps := &worker.Deps{
 		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Objects: s, Funcs: noFunctions{}, Place: p,
-		Runs: worker.NewPool(8, 8), Tells: worker.NewPool(8, 8), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
+		Runs: worker.NewPool(8, 8, 0), Tells: worker.NewPool(8, 8, 0), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

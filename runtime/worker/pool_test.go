@@ -11,10 +11,12 @@ import (
 func TestPoolLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total, perKey := rapid.IntRange(1, 4).Draw(t, "total"), rapid.IntRange(1, 3).Draw(t, "perKey")
-		p := NewPool(total, perKey)
+		budget := int64(rapid.IntRange(0, 6).Draw(t, "budget"))
+		p := NewPool(total, perKey, budget)
 		type guest struct {
 			ticket *Ticket
 			key    string
+			weight int64
 			in     bool
 		}
 		var guests []*guest
@@ -26,11 +28,12 @@ func TestPoolLaws(t *testing.T) {
 			return perKey
 		}
 		check := func() {
-			in, byKey, waiting := 0, map[string]int{}, map[string]bool{}
+			in, byKey, waiting, weight := 0, map[string]int{}, map[string]bool{}, int64(0)
 			for _, g := range guests {
 				if g.in {
 					in++
 					byKey[g.key]++
+					weight += g.weight
 				} else {
 					waiting[g.key] = true
 				}
@@ -43,8 +46,15 @@ func TestPoolLaws(t *testing.T) {
 					t.Fatalf("%d of %s, at most %d", n, k, most(k))
 				}
 			}
+			if budget > 0 && weight > budget && in > 1 {
+				t.Fatalf("%d of weight %d run, the budget is %d", in, weight, budget)
+			}
+			heavy := false // somebody could run but for its weight: the others may wait for it
+			for _, g := range guests {
+				heavy = heavy || !g.in && budget > 0 && in > 0 && weight+g.weight > budget && byKey[g.key] < most(g.key)
+			}
 			for k := range waiting {
-				if in < total && byKey[k] < most(k) {
+				if !heavy && in < total && byKey[k] < most(k) {
 					t.Fatalf("%s waits although %d of %d places and %d of its own %d are taken", k, in, total, byKey[k], most(k))
 				}
 			}
@@ -59,12 +69,12 @@ func TestPoolLaws(t *testing.T) {
 				limits[k] = rapid.IntRange(0, 4).Draw(t, "its limit")
 				p.Limit(k, limits[k])
 			} else if len(guests) == 0 || rapid.Bool().Draw(t, "enter") {
-				g := &guest{key: fmt.Sprint(rapid.IntRange(0, 2).Draw(t, "key"))}
+				g := &guest{key: fmt.Sprint(rapid.IntRange(0, 2).Draw(t, "key")), weight: int64(rapid.IntRange(0, 4).Draw(t, "weight"))}
 				guests = append(guests, g)
 				if rapid.IntRange(0, 4).Draw(t, "with another limit") == 0 {
 					limits[g.key] = rapid.IntRange(0, 4).Draw(t, "its limit")
 				}
-				g.ticket, g.in = p.Enter(g.key, limits[g.key], rapid.Bool().Draw(t, "urgent"), func(*Ticket) { g.in = true })
+				g.ticket, g.in = p.Enter(Want{g.key, limits[g.key], g.weight, rapid.Bool().Draw(t, "urgent")}, func(*Ticket) { g.in = true })
 			} else {
 				i := rapid.IntRange(0, len(guests)-1).Draw(t, "who")
 				g := guests[i]

@@ -145,7 +145,9 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 		return
 	}
 	id, round := e.ID, o.round
-	l.ticket, l.granted = o.d.Runs.Enter(e.Function.String(), o.d.Funcs.MaxInstances(e.Function), e.Done > 0, func(t *Ticket) {
+	l.ticket, l.granted = o.d.Runs.Enter(Want{
+		Key: e.Function.String(), Limit: o.d.Funcs.MaxInstances(e.Function), Weight: e.Limits.Memory, Urgent: e.Done > 0,
+	}, func(t *Ticket) {
 		o.do(round, func() { o.granted(id, t) })
 	})
 	if l.granted {

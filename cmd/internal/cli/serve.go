@@ -78,6 +78,10 @@ func (e *env) serve() *cobra.Command {
 	f.BoolVar(&c.AllowWeak, "allow-weak-topics", false, "start although topics have settings that can lose what was acknowledged")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
 	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
+	f.Func("memory-budget", "what the attempts that run at once may have together, by their memory limits, like 8GiB (default half of the machine's)", func(v string) (err error) {
+		c.Memory, err = httpapi.ParseSize(v)
+		return err
+	})
 	f.DurationVar(&c.Session, "session-timeout", 10*time.Second, "silence after which this node's partitions are given to others")
 	f.IntVar(&c.MaxOpen, "max-open", node.DefaultMaxOpen, "invocations that may be open before no more are accepted (503)")
 	f.DurationVar(&c.Grace, "grace", 10*time.Second, "how long running attempts may go on after SIGTERM")

@@ -55,7 +55,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
 		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed, BrokerTime: n.brokerTime,
 	}
-	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency)
+	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency, n.config.Memory)
 	if err := n.followRegistry(ctx, registry); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (n *Node) begin(ctx context.Context) error {
 	n.deps = &worker.Deps{
 		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
 		Objects: faulty(&object.Sink{Open: n.bucket}), Funcs: targets{n.Door, n}, Place: n.group,
-		Runs: n.runs, Tells: worker.NewPool(64, 16),
+		Runs: n.runs, Tells: worker.NewPool(64, 16, 0),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
 		Alarm: n.alarm, Skewed: n.skewed, Point: point, Seen: n.metrics.seen,
