@@ -111,7 +111,7 @@ func (m *Model) set(row *Row, to domain.Invocation) {
 	if row.State.Known && !row.settled {
 		m.open--
 	}
-	row.State, row.settled, row.status = to, to.Settled(), to.Status()
+	row.State, row.settled, row.open, row.sync, row.status = to, to.Settled(), to.Open(), to.Sync, to.Status()
 	if to.Known && !row.settled {
 		m.open++
 	}

@@ -29,11 +29,13 @@ type Row struct {
 	Refs      []Ref
 	Stale     bool // of a copy: its later history is still being read (Partial)
 
-	live    bool          // the state is from the tail: what is older does not change it
-	settled bool          // State.Settled, and
-	status  domain.Status // State.Status: a state is too large to be copied for a question
-	home    *function     // where it is listed; nil: nowhere
-	late    bool          // it is among home.late
+	home *function // where it is listed; nil: nowhere
+	late bool      // it is among home.late
+	live bool      // the state is from the tail: what is older does not change it
+
+	// Of State, side by side, for those who look at very many rows.
+	settled, open, sync bool
+	status              domain.Status // "": State is not known
 }
 
 // shown reports whether there is anything to show: a void restatement alone says nothing of an invocation.

@@ -101,8 +101,8 @@ func (m *Model) List(f Filter) []Row {
 
 // takes reports whether a row of one of the functions, accepted in time, is selected.
 func (s *Selection) takes(row *Row) bool {
-	return row.State.Known && (s.Sync || !row.State.Sync) && (!s.Open || row.State.Outcome == domain.Open) &&
-		(s.Status == "" || row.status == s.Status) && (s.Versions == nil || s.Versions(row.State.Version))
+	return row.status != "" && (s.Sync || !row.sync) && (!s.Open || row.open) && (s.Status == "" || row.status == s.Status) &&
+		(s.Versions == nil || s.Versions(row.State.Version))
 }
 
 // of reports whether the function is selected, or one of those that are.
@@ -150,7 +150,7 @@ func (m *Model) newest(s *Selection) iter.Seq[*Row] {
 				return
 			}
 			heads[0].next()
-			if row := heads[0].row(); row == nil || row.State.ID.T0() < s.Since {
+			if row := heads[0].row(); row == nil || s.Since != 0 && row.State.ID.T0() < s.Since {
 				heap.Pop(&heads)
 			} else if len(heads) > 1 {
 				heap.Fix(&heads, 0)
@@ -183,7 +183,7 @@ func (m *Model) count(s *Selection) int {
 	}
 	for f := range m.among(s) {
 		at := f.rows.newest(s.Until)
-		for row := at.row(); row != nil && row.State.ID.T0() >= s.Since; row = at.row() {
+		for row := at.row(); row != nil && (s.Since == 0 || row.State.ID.T0() >= s.Since); row = at.row() {
 			if s.takes(row) {
 				n++
 			}
