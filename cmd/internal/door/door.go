@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -227,9 +228,8 @@ const findWithin = 5 * time.Second
 // Find is the invocation as the read model has it. An id that the model does not know is unknown only once the model has
 // read its partition up to the end as it is now.
 func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
-	unknown := domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones")
 	if id.Slot() >= d.Log.Partitions() {
-		return invocations.Row{}, unknown
+		return invocations.Row{}, d.unknown(id)
 	}
 	if row, ok := d.Model.Get(id); ok && !row.Stale {
 		return row, nil
@@ -247,19 +247,59 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	if row, ok := d.Model.Get(id); ok {
 		return row, nil
 	}
-	return invocations.Row{}, unknown
+	return invocations.Row{}, d.unknown(id)
 }
 
-// Wait is the invocation once it is terminal, or as it stands when ctx ends (with ctx's error).
+// unknown says that the read model, which has read the log, does not have the invocation. It may have dropped it.
+func (d *Door) unknown(id domain.InvocationID) error {
+	words, hint := fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones"
+	if id.T0() <= d.Model.Dropped(domain.FunctionID{}) {
+		words = fmt.Sprintf("there is no invocation %s in the read model, which keeps the newest %s of a function; this one may be older", id, thousands(d.Model.Keeps()))
+	}
+	return domain.Reject(domain.CodeNotFound, words, hint)
+}
+
+// thousands is n with commas.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// Behind is how many records the read model is behind the log as it ends now, over all partitions. What it reads of a
+// partition's history beside the tail does not count. Errors are the log's: the broker did not say where it ends.
+func (d *Door) Behind(ctx context.Context) (int64, error) {
+	var behind int64
+	for p := range d.Log.Partitions() {
+		start, end, err := d.Log.Bounds(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		behind += max(0, end-max(start, d.Model.Next(p)))
+	}
+	return behind, nil
+}
+
+// Wait is the invocation once it is terminal, or as it stands when ctx ends (with ctx's error). If the read model drops it
+// between two looks, which takes very many others meanwhile, the error is Find's of what it does not know.
 func (d *Door) Wait(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
 	row, err := d.Find(ctx, id)
 	if err != nil {
 		return row, err
 	}
+	dropped := false
 	err = d.Model.Until(ctx, func() bool {
-		row, _ = d.Model.Get(id)
+		now, ok := d.Model.Get(id)
+		if dropped = !ok; dropped {
+			return true
+		}
+		row = now
 		return row.State.Outcome != domain.Open || row.Refused != ""
 	})
+	if dropped {
+		return row, d.unknown(id)
+	}
 	return row, err
 }
 

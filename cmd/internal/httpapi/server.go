@@ -304,7 +304,10 @@ func (s *Server) result(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	f := invocations.Filter{Function: q.Get("function"), Status: domain.Status(q.Get("status")), Limit: 100}
+	f := invocations.Filter{Status: domain.Status(q.Get("status")), Limit: 100}
+	if name := q.Get("function"); name != "" {
+		f.Function = domain.NativeFunction(name)
+	}
 	switch f.Status {
 	case "", domain.Waiting, domain.Running, domain.Status(domain.Succeeded), domain.Status(domain.Failed), domain.Status(domain.Discarded):
 	default:
