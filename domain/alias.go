@@ -57,6 +57,7 @@ const (
 	maxVersionName = 42
 	maxAliasName   = 63
 	maxPackageName = 60
+	maxPlace       = 64 // a region's name, and a project's id
 )
 
 // CheckVersion refuses what is not a version's name: 1 to 42 letters, digits, . _ and -, a letter or digit first and last.
@@ -67,6 +68,12 @@ func CheckAlias(name string) error { return checkName(name, "an alias", maxAlias
 
 // CheckPackage refuses what is not a package's name: 1 to 60 letters, digits, . _ and -, a letter or digit first and last.
 func CheckPackage(name string) error { return checkName(name, "a package's name", maxPackageName) }
+
+// CheckProject refuses what is not a project: 1 to 64 letters, digits, . _ and -, a letter or digit first and last.
+func CheckProject(name string) error { return checkName(name, "a project", maxPlace) }
+
+// CheckRegion refuses what is not a region; the rule is that of projects.
+func CheckRegion(name string) error { return checkName(name, "a region", maxPlace) }
 
 // CheckQualifier refuses what is neither a version, nor an alias behind !, nor nothing.
 func CheckQualifier(q string) error {

@@ -54,7 +54,7 @@ func canonicalRequest(r *http.Request, signed []string, payload string) (string,
 // canonicalPath ends in a slash. A slash that is escaped is refused: once decoded it is like any other, and whoever changed
 // one for the other would have another path with the same signature.
 func canonicalPath(u *url.URL) (string, error) {
-	if u.Opaque != "" {
+	if u.Opaque != "" || u.Path != "" && u.Path[0] != '/' {
 		return "", denied(CodeMalformed, "the request's target is not a path")
 	}
 	if strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") {

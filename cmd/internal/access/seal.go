@@ -42,9 +42,10 @@ var (
 	ErrNotSealed = errors.New("not a sealed value, or damaged, or sealed for something else")
 )
 
-// Sealer encrypts small values with a sealing key. It is safe for concurrent use.
+// Sealer encrypts small values with a sealing key. It is safe for concurrent use; the zero Sealer has no key and can only be
+// printed.
 type Sealer struct {
-	keys *sealingKeys // behind a pointer, where fmt does not look
+	keys func() *sealingKeys // behind a function, where fmt cannot look: it follows pointers
 }
 
 // sealingKeys are made of the sealing key, one for each thing it is for.
@@ -66,7 +67,7 @@ func newSealer(key [keyLength]byte) (*Sealer, error) {
 		return nil, fmt.Errorf("make the deriving key: %w", err)
 	}
 	k.wrap = gcm(wrap)
-	return &Sealer{k}, nil
+	return &Sealer{func() *sealingKeys { return k }}, nil
 }
 
 // gcm panics for a key that has not 32 bytes, which none has.
@@ -82,24 +83,24 @@ func gcm(key []byte) cipher.AEAD {
 }
 
 // ID names the sealing key and tells nothing else about it: 16 hex digits.
-func (s *Sealer) ID() string { return hex.EncodeToString(s.keys.id[:]) }
+func (s Sealer) ID() string { return hex.EncodeToString(s.keys().id[:]) }
 
 // Seal encrypts plain, which is not kept. context says what the value is and where it belongs, for example "credential/" and
 // the access key: Open has to say the same, so a value that is put in another's place is not taken.
-func (s *Sealer) Seal(plain []byte, context string) []byte {
+func (s Sealer) Seal(plain []byte, context string) []byte {
 	var key [keyLength]byte
 	_, _ = rand.Read(key[:]) // it ends the program if there is no randomness
 	sealed := make([]byte, 0, Overhead+len(plain))
 	sealed = append(sealed, sealVersion)
-	sealed = append(sealed, s.keys.id[:]...)
+	sealed = append(sealed, s.keys().id[:]...)
 	wrapped, data := bound(sealed, context)
-	sealed = s.keys.wrap.Seal(sealed, nil, key[:], wrapped)
+	sealed = s.keys().wrap.Seal(sealed, nil, key[:], wrapped)
 	return gcm(key[:]).Seal(sealed, nil, plain, data)
 }
 
 // Open decrypts what Seal made for that context. The error is ErrWrongKey or ErrNotSealed, or says that a newer Deed sealed
 // the value. It takes any bytes.
-func (s *Sealer) Open(sealed []byte, context string) ([]byte, error) {
+func (s Sealer) Open(sealed []byte, context string) ([]byte, error) {
 	if len(sealed) < Overhead {
 		return nil, ErrNotSealed
 	}
@@ -107,11 +108,11 @@ func (s *Sealer) Open(sealed []byte, context string) ([]byte, error) {
 	if head[0] != sealVersion {
 		return nil, fmt.Errorf("the value is sealed in version %d, and this is version %d: %w", head[0], sealVersion, ErrNotSealed)
 	}
-	if id := [idLength]byte(head[1:]); id != s.keys.id {
+	if id := [idLength]byte(head[1:]); id != s.keys().id {
 		return nil, fmt.Errorf("%w: the value with %x, this one is %s", ErrWrongKey, id, s.ID())
 	}
 	forKey, forData := bound(head, context)
-	key, err := s.keys.wrap.Open(nil, nil, wrapped, forKey)
+	key, err := s.keys().wrap.Open(nil, nil, wrapped, forKey)
 	if err != nil || len(key) != keyLength {
 		return nil, ErrNotSealed
 	}
@@ -129,19 +130,24 @@ func bound(head []byte, context string) (key, data []byte) {
 
 // Derive is a secret that who has the sealing key need not store, the same one each time: that of a root credential. It has
 // the form of those that NewCredentials makes.
-func (s *Sealer) Derive(label string) string {
-	mac := hmac.New(sha256.New, s.keys.derive)
+func (s Sealer) Derive(label string) string {
+	mac := hmac.New(sha256.New, s.keys().derive)
 	mac.Write([]byte(label))
 	return asSecret(mac.Sum(nil))
 }
 
-func (s *Sealer) shown() string { return "sealing key " + s.ID() }
+func (s Sealer) shown() string {
+	if s.keys == nil {
+		return "no sealing key"
+	}
+	return "sealing key " + s.ID()
+}
 
 // String implements fmt.Stringer, without the key.
-func (s *Sealer) String() string { return s.shown() }
+func (s Sealer) String() string { return s.shown() }
 
 // Format implements fmt.Formatter: whatever the verb, the key is not printed.
-func (s *Sealer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.shown()) }
+func (s Sealer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.shown()) }
 
 // LogValue implements slog.LogValuer, without the key.
-func (s *Sealer) LogValue() slog.Value { return slog.StringValue(s.shown()) }
+func (s Sealer) LogValue() slog.Value { return slog.StringValue(s.shown()) }

@@ -18,7 +18,8 @@ var unsigned = []string{
 }
 
 // Sign signs a request that a client is about to send with that body, in the form of Huawei's SDKs: it sets X-Sdk-Date and
-// Authorization. The host is signed, and every header that is set but for those above; set them first. The error is of a
+// Authorization. The host is signed, and every header that is set but for the content type, the user agent and what belongs to
+// the connection, such as Connection and Accept-Encoding; set them first. The error is of a
 // URL that cannot be signed, or of an access key that is none; then the request must not be sent.
 func Sign(r *http.Request, body []byte, c Credentials, now time.Time) error {
 	if !validAccess(c.Access) || c.Secret == "" {

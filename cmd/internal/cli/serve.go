@@ -17,6 +17,7 @@ import (
 
 	"deed/cmd/internal/httpapi"
 	"deed/cmd/internal/node"
+	"deed/domain"
 )
 
 // Version of the program, as it was built.
@@ -55,6 +56,8 @@ func (e *env) serve() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.Data, "data", dataDir(), "data directory")
 	f.StringVar(&c.Listen, "listen", node.DefaultListen, "address to serve HTTP on; port 0 chooses a free one")
+	f.StringVar(&c.Region, "region", domain.NativeRegion, "region in the URNs of functions that are made here")
+	f.StringVar(&c.SealKey, "seal-key", "", "file of the key that secrets are stored with (default: DEED_SEAL_KEY, or seal.key in the data directory); nodes of a cluster must have the same")
 	f.StringVar(&c.KafkaListen, "kafka-listen", "", "address to open the embedded broker on for other Kafka clients")
 	f.StringVar(&c.Durability, "durability", "fsync", "of the embedded broker: fsync (survives a power loss) or process (survives the death of the process)")
 	f.StringSliceVar(&c.Brokers, "brokers", nil, "use this Kafka cluster (host:port,…) instead of the embedded broker")
@@ -132,7 +135,10 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	api := &httpapi.Server{Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Ready: n.Ready, Version: Version(), Logger: logger}
+	api := &httpapi.Server{
+		Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Keyring: n.Keyring, Keys: n.AccessKeys(), Ready: n.Ready,
+		Region: n.Region(), Version: Version(), Logger: logger,
+	}
 	s := &server{
 		http: &http.Server{
 			Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,

@@ -229,7 +229,7 @@ const findWithin = 5 * time.Second
 // read its partition up to the end as it is now.
 func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
 	if id.Slot() >= d.Log.Partitions() {
-		return invocations.Row{}, d.unknown(id)
+		return invocations.Row{}, d.NoInvocation(id)
 	}
 	if row, ok := d.Model.Get(id); ok && !row.Stale {
 		return row, nil
@@ -247,11 +247,12 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	if row, ok := d.Model.Get(id); ok {
 		return row, nil
 	}
-	return invocations.Row{}, d.unknown(id)
+	return invocations.Row{}, d.NoInvocation(id)
 }
 
-// unknown says that the read model, which has read the log, does not have the invocation. It may have dropped it.
-func (d *Door) unknown(id domain.InvocationID) error {
+// NoInvocation says that there is none of that id, as far as the read model knows: it may have dropped it. The words are the
+// same for all ids that old, so that they tell nobody which of them are another project's.
+func (d *Door) NoInvocation(id domain.InvocationID) error {
 	words, hint := fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones"
 	if id.T0() <= d.Model.Dropped(domain.FunctionID{}) {
 		words = fmt.Sprintf("there is no invocation %s in the read model, which keeps the newest %s of a function; this one may be older", id, thousands(d.Model.Keeps()))
@@ -298,7 +299,7 @@ func (d *Door) Wait(ctx context.Context, id domain.InvocationID) (invocations.Ro
 		return row.State.Outcome != domain.Open || row.Refused != ""
 	})
 	if dropped {
-		return row, d.unknown(id)
+		return row, d.NoInvocation(id)
 	}
 	return row, err
 }

@@ -75,7 +75,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 				return nil //nolint:nilerr // as above
 			}
 		}
-		row, _ = s.Model.Get(row.State.ID)
+		var ok bool
+		if row, ok = s.Model.Get(row.State.ID); !ok {
+			return nil // it has ended, and is older than what the read model keeps
+		}
 	}
 	return nil
 }
@@ -90,6 +93,7 @@ func concerns(j eventstore.Judged, id domain.InvocationID) bool {
 }
 
 func (s *Server) streamAll(w http.ResponseWriter, r *http.Request) error {
+	c := callerOf(r)
 	watch := s.Model.Watch()
 	defer watch.Close()
 	send := eventStream(w)
@@ -102,11 +106,29 @@ func (s *Server) streamAll(w http.ResponseWriter, r *http.Request) error {
 			return nil //nolint:nilerr // the client went away
 		}
 		for _, j := range batch {
+			if !s.mayRead(c, &j) {
+				continue
+			}
 			if err := send(eventOf(j.Message, j.Verdict.Reason)); err != nil {
 				return nil //nolint:nilerr // as above
 			}
 		}
 	}
+}
+
+// mayRead reports whether the record is about an invocation of the caller's project. An operator who names no project
+// reads everything, markers and strangers' records, too.
+func (s *Server) mayRead(c caller, j *eventstore.Judged) bool {
+	if c.Operator && !c.named {
+		return true
+	}
+	project := j.After.Function.Project
+	if project == "" { // a void record, or one that could not be folded
+		if row, ok := s.Model.Get(j.Record.Subject); ok {
+			project = row.State.Function.Project
+		}
+	}
+	return project == c.project
 }
 
 // eventStream begins a stream of server-sent events.

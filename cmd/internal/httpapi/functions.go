@@ -53,7 +53,7 @@ func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.Door.Deploy(r.Context(), name(r), module, limits, env)
+	f, err := s.Door.Deploy(r.Context(), s.name(r), module, limits, env)
 	if err != nil {
 		return err
 	}
@@ -76,16 +76,16 @@ func ParseSize(s string) (int64, error) {
 	return n * unit, nil
 }
 
-func (s *Server) functions(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) functions(w http.ResponseWriter, r *http.Request) error {
 	out := []Function{}
-	for _, f := range s.Registry.List(domain.NativeProject) {
+	for _, f := range s.Registry.List(callerOf(r).project) {
 		out = append(out, functionOf(f))
 	}
 	return reply(w, http.StatusOK, map[string]any{"functions": out})
 }
 
 func (s *Server) function(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.Registry.Get(name(r))
+	f, err := s.Registry.Get(s.name(r))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (s *Server) function(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) error {
-	if err := s.Door.Delete(r.Context(), name(r)); err != nil {
+	if err := s.Door.Delete(r.Context(), s.name(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -119,7 +119,7 @@ func (s *Server) setPolicy(w http.ResponseWriter, r *http.Request) error {
 	if in.MaxAge != nil {
 		p.MaxAge = time.Duration(min(max(*in.MaxAge, -1), 1<<32)) * time.Second
 	}
-	f, err := s.Door.SetPolicy(r.Context(), name(r), p)
+	f, err := s.Door.SetPolicy(r.Context(), s.name(r), p)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *Server) undeployed(f functions.Function) (warnings []string) {
 }
 
 func (s *Server) policy(w http.ResponseWriter, r *http.Request) error {
-	f, err := s.Registry.Get(name(r))
+	f, err := s.Registry.Get(s.name(r))
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *Server) policy(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) unsetPolicy(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.Door.SetPolicy(r.Context(), name(r), domain.Policy{}); err != nil {
+	if _, err := s.Door.SetPolicy(r.Context(), s.name(r), domain.Policy{}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"deed/domain"
 	"deed/eventstore"
 	"deed/eventstore/kafka"
 	"deed/runtime/worker"
@@ -21,8 +22,14 @@ type Config struct {
 	// Data is the node's directory: the embedded log, modules and large payloads, objects of obs://B/P under
 	// objects/B/P, idempotency keys (keys.db), compiled code. Required.
 	Data string
-	// Listen is host:port of the HTTP server, on a loopback address. Defaults to 127.0.0.1:3333.
+	// Listen is host:port of the HTTP server, on a loopback address unless there are access keys. Defaults to 127.0.0.1:3333.
 	Listen string
+	// Region is the region of functions that are made here. A function is found whatever region it is asked for in. Defaults to
+	// "local".
+	Region string
+	// SealKey is the file of the key that secrets are stored with: 64 hexadecimal digits, readable by its owner alone. Defaults
+	// to the environment variable DEED_SEAL_KEY, then, without Brokers, to seal.key in Data, which is made if it is not there.
+	SealKey string
 	// KafkaListen opens the embedded broker at a known host:port to other clients. Defaults to a free port.
 	KafkaListen string
 	// Durability of the embedded broker: "fsync" (the default), where what was acknowledged or seen survives a power loss, or
@@ -88,12 +95,14 @@ func (c Config) validate() (Config, error) {
 	if c.Listen == "" {
 		c.Listen = DefaultListen
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return c, fmt.Errorf("--listen %q is not host:port", c.Listen)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return c, fmt.Errorf("--listen %s is refused: without keys the server serves this machine only (use 127.0.0.1)", c.Listen)
+	if c.Region == "" {
+		c.Region = domain.NativeRegion
+	}
+	if domain.CheckRegion(c.Region) != nil {
+		return c, fmt.Errorf("--region %q: a region has 1 to 64 letters, digits, . _ and -", c.Region)
 	}
 	for _, b := range c.Brokers {
 		if host, _, err := net.SplitHostPort(b); err != nil || host == "" {

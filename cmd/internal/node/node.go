@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
 	"deed/eventstore"
 	"deed/eventstore/blob"
@@ -35,6 +36,7 @@ type Node struct {
 	Door     *door.Door
 	Registry *functions.Registry
 	Model    *invocations.Model
+	Keyring  *access.Keyring
 	config   Config
 
 	listener net.Listener
@@ -77,6 +79,9 @@ type Node struct {
 
 	buckets sync.Map // name → *blob.Bucket
 }
+
+// Region is the region of functions that are made here.
+func (n *Node) Region() string { return n.config.Region }
 
 // Addr is where the node listens for HTTP.
 func (n *Node) Addr() string { return n.listener.Addr().String() }
@@ -233,6 +238,9 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.followRegistry(ctx, registry); err != nil {
 		return err
 	}
+	if err := n.openKeyring(); err != nil {
+		return err
+	}
 	if err := n.Door.Form(ctx); err != nil {
 		return fmt.Errorf("name the cluster: %w", err)
 	}
@@ -345,6 +353,9 @@ func (n *Node) Ready() error {
 		return errors.New("the node is stopping")
 	}
 	if err := n.clockTrouble(); err != nil {
+		return err
+	}
+	if err := n.keysTrouble(); err != nil {
 		return err
 	}
 	if err := n.blobTrouble.Load(); err != nil {
