@@ -80,7 +80,7 @@ type checker struct{ host *wasm.Host }
 func (c checker) Check(ctx context.Context, module []byte, limits domain.Limits) error {
 	err := c.host.Check(ctx, module, limits)
 	if bad := (*wasm.BadModuleError)(nil); errors.As(err, &bad) {
-		return domain.Reject(domain.CodeInvalid, "the module is refused: "+bad.Reason, "Deed runs WASI preview 1 command modules; in Go: GOOS=wasip1 GOARCH=wasm go build")
+		return domain.Reject(domain.CodeInvalid, "the module is refused: "+bad.Reason, "Deed runs WASI preview 1 modules; in Go: GOOS=wasip1 GOARCH=wasm go build")
 	}
 	return err
 }
