@@ -15,7 +15,7 @@ var errCompileTime = errors.New("compiling takes too long")
 // compile walks, rewrites and compiles a module. Few compiles run at once; each is given up after its time, though what
 // was given up holds its place until it ends, which walk's limits see to.
 func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
-	f, err := walk(module, func(name string) bool { return h.offered[name] })
+	f, err := walk(module, func(module, name string) bool { return h.offered[[2]string{module, name}] })
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func TestExamples(t *testing.T) {
 		{"flaky", `x`, "1", domain.FailedExit, ``, "code 1", "first attempt"},
 		{"flaky", `x`, "2", "", `x`, "", "attempt 2"},
 		{"broken", `x`, "3", domain.FailedExit, ``, "code 1", "attempt 3"},
-		{"handled", `abc`, "1", domain.FailedHandled, ``, "an event of 3 bytes is not wanted", ""},
+		{"handled", `abc`, "1", domain.FailedHandled, `{"errorMessage":"an event of 3 bytes is not wanted","errorType":"Unwanted"}` + "\n", "an event of 3 bytes is not wanted", ""},
 		{"sleepy", `{"ms":1}`, "1", "", "{\"ms\":1}\n", "", "good night"},
 		{"sleepy", `{"ms":3600000}`, "1", domain.FailedTimeout, "", "time limit", "good night"},
 		{"spin", ``, "1", domain.FailedTimeout, "", "time limit", "round"},

@@ -34,7 +34,7 @@ type Host struct {
 	engine  wazero.Runtime
 	bare    wazero.Runtime // without a cache on disk, for when that one is broken; nil without CacheDir
 	cache   wazero.CompilationCache
-	offered map[string]bool // functions of WASI
+	offered map[[2]string]bool // module and name of what a module may import
 
 	compilers chan struct{} // a token per compile that may run
 	patience  time.Duration // for one compile
@@ -50,7 +50,7 @@ type Host struct {
 // Open starts an engine. The caller closes the host.
 func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	h := &Host{
-		offered:   map[string]bool{},
+		offered:   map[[2]string]bool{},
 		modules:   map[[sha256.Size]byte]*Module{},
 		compilers: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)),
 		patience:  compileTime,
@@ -77,8 +77,10 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for name := range h.engine.Module(wasiModule).ExportedFunctionDefinitions() {
-		h.offered[name] = true
+	for _, module := range []string{wasiModule, deedModule} {
+		for name := range h.engine.Module(module).ExportedFunctionDefinitions() {
+			h.offered[[2]string{module, name}] = true
+		}
 	}
 	return h, nil
 }
@@ -86,6 +88,9 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 func newEngine(ctx context.Context, config wazero.RuntimeConfig) (wazero.Runtime, error) {
 	r := wazero.NewRuntimeWithConfig(ctx, config)
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	if err := offerContext(ctx, r); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil

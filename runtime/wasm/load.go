@@ -20,7 +20,7 @@ type Module struct {
 	facts    facts
 }
 
-// Check compiles a module and makes one instance of it, without running its _start. The error is a *BadModuleError when
+// Check compiles a module and makes one instance of it, without running it. The error is a *BadModuleError when
 // the module cannot run within the limits, and another when the host could not find out. A module that passed is loaded.
 func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) error {
 	digest := sha256.Sum256(module)

@@ -18,7 +18,8 @@ import (
 type Attempt struct {
 	// Args are the guest's arguments; the first is the program's name by custom.
 	Args []string
-	// Env are names and values, given to the guest in this order.
+	// Env are names and values. A command is given all of them in its environment, in this order. A reactor is given those
+	// whose names begin with DEED_ through the imports of the attempt's context only; see contextOf.
 	Env [][2]string
 	// Event is what the guest reads from standard input. It is not changed.
 	Event []byte
@@ -62,7 +63,7 @@ var errTimeout = errors.New("the time limit passed")
 // count as a success.
 func (m *Module) Run(ctx context.Context, a Attempt) Outcome { return m.run(ctx, a, true) }
 
-// run makes an instance and calls its _start, or only makes one.
+// run makes an instance and calls it, or only makes one.
 func (m *Module) run(ctx context.Context, a Attempt, start bool) (o Outcome) {
 	began := time.Now()
 	defer func() { o.Duration = time.Since(began) }()
@@ -95,8 +96,12 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool)
 		config = config.WithArgs(a.Args...)
 	}
 	for _, e := range a.Env {
+		if m.facts.reactor && strings.HasPrefix(e[0], contextPrefix) {
+			continue
+		}
 		config = config.WithEnv(e[0], e[1])
 	}
+	ctx = context.WithValue(ctx, sandboxKey{}, box)
 	mod, err := m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), config)
 	if err != nil {
 		return err
@@ -105,7 +110,10 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool)
 	if !start {
 		return nil
 	}
-	_, err = mod.ExportedFunction("_start").Call(ctx)
+	if m.facts.reactor {
+		return m.react(ctx, mod)
+	}
+	_, err = mod.ExportedFunction(startName).Call(ctx)
 	return err
 }
 

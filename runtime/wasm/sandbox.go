@@ -16,6 +16,7 @@ import (
 // holds its own readers, writers and clock, so an attempt adds only arguments and environment to it.
 type sandbox struct {
 	ctx    context.Context // of the attempt; done when the guest must stop
+	env    [][2]string     // of the attempt, with those of its context
 	config wazero.ModuleConfig
 
 	stdin  bytes.Reader
@@ -24,6 +25,8 @@ type sandbox struct {
 	clock  clock
 	chance rand.ChaCha8
 	memory memory
+
+	context []byte // what the guest's imports of the attempt's context give; made when it is asked for
 }
 
 func newSandbox(pool *slabs) *sandbox {
@@ -37,7 +40,7 @@ func newSandbox(pool *slabs) *sandbox {
 }
 
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
-	s.ctx = ctx
+	s.ctx, s.env = ctx, a.Env
 	s.stdin.Reset(a.Event)
 	s.stdout = output{limit: int(a.Limits.MaxOutput)}
 	s.stderr.reset()
@@ -48,7 +51,7 @@ func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 
 // end gives everything back that the attempt held; the instance must be closed.
 func (s *sandbox) end() {
-	s.ctx = nil
+	s.ctx, s.env, s.context = nil, nil, nil
 	s.stdin.Reset(nil)
 	s.stdout = output{}
 	s.memory.release()

@@ -36,17 +36,21 @@ type facts struct {
 	memory      uint64 // bytes of linear memory at the start
 	growsTables bool   // it contains table.grow
 	picksData   bool   // it contains memory.init or data.drop, so data segments must keep their places
+	reactor     bool   // it exports deed_run, and no _start
+	initializes bool   // it is a reactor that exports _initialize
 }
 
 type walker struct {
 	reader
 	facts
-	offered func(string) bool
+	offered func(module, name string) bool
 
 	types     []signature
 	functions []uint32 // their types, imported ones first
 	next      int      // the function whose body comes next
-	start     int      // index of _start; -1 without
+
+	entries        map[string]int // indexes of those exported functions that a host calls
+	memoryExported bool
 
 	tableMin, tableMax uint64
 	unbounded          bool // a table has no maximum
@@ -55,14 +59,17 @@ type walker struct {
 	churn                   int
 }
 
-// signature counts the parameters and results of a function type.
-type signature struct{ params, results int }
+// signature counts the parameters and results of a function type; result is the type of its first result.
+type signature struct {
+	params, results int
+	result          byte
+}
 
 // walk holds a module against the limits without believing any count in it, in time and memory of the order of its size.
-// It does not validate: the compiler does that. Offered reports whether the platform has a WASI function of that name.
+// It does not validate: the compiler does that. Offered reports whether the platform has an import of that name.
 // The error is a *BadModuleError.
-func walk(module []byte, offered func(string) bool) (facts, error) {
-	w := &walker{offered: offered, start: -1}
+func walk(module []byte, offered func(module, name string) bool) (facts, error) {
+	w := &walker{offered: offered, entries: map[string]int{}}
 	if err := preamble(module); err != nil {
 		return facts{}, err
 	}
@@ -107,17 +114,41 @@ func preamble(module []byte) error {
 
 // whole holds against each other what is known once all sections were seen.
 func (w *walker) whole() {
+	w.kind()
 	switch {
-	case w.start < 0:
-		w.fail("exports no _start: build a WASI command")
-	case w.start >= len(w.functions):
-		w.fail("exports a _start that is not there")
-	case w.functions[w.start] >= uint32(len(w.types)) || w.types[w.functions[w.start]] != signature{}:
-		w.fail("exports a _start with parameters or results: build a WASI command")
 	case w.growsTables && w.unbounded:
 		w.fail("grows tables and has a table without a maximum: declare one")
 	case w.growsTables && w.tableMax > maxTableGrown:
 		w.fail("grows tables to %d entries: at most %d are allowed", w.tableMax, maxTableGrown)
+	}
+}
+
+// kind tells a command, which exports _start, from a reactor.
+func (w *walker) kind() {
+	if _, command := w.entries[startName]; command {
+		w.entry(startName, signature{}, "with parameters or results: build a WASI command")
+		return
+	}
+	if _, w.reactor = w.entries[runName]; !w.reactor {
+		w.fail("exports no _start: build a WASI command, or a reactor that exports deed_run")
+		return
+	}
+	w.entry(runName, signature{results: 1, result: typeI32}, "of another type than () -> i32")
+	if _, w.initializes = w.entries[initializeName]; w.initializes {
+		w.entry(initializeName, signature{}, "with parameters or results")
+	}
+	if !w.memoryExported {
+		w.fail("exports deed_run and no memory")
+	}
+}
+
+// entry holds the type of an exported function against what it must be.
+func (w *walker) entry(name string, want signature, otherwise string) {
+	switch f := w.entries[name]; {
+	case f >= len(w.functions):
+		w.fail("exports a %s that is not there", name)
+	case w.functions[f] >= uint32(len(w.types)) || w.types[w.functions[f]] != want:
+		w.fail("exports a %s %s", name, otherwise)
 	}
 }
 
@@ -160,9 +191,7 @@ func (w *walker) section(id byte) {
 	case 7:
 		for range w.count("exports", maxExports, 3) {
 			name, kind, index := w.name(), w.byte(), w.u32()
-			if name == "_start" && kind == 0 {
-				w.start = int(index)
-			}
+			w.export(name, kind, index)
 		}
 	case 8:
 		w.u32()

@@ -5,13 +5,17 @@ func (w *walker) functionType() {
 		w.fail("has a type of form %#x, which Deed does not know: only functions", form)
 	}
 	var n [2]int
+	var result byte
 	for i := range n {
 		n[i] = w.count("parameters or results of one function", maxParams, 1)
+		if i == 1 && n[i] > 0 {
+			result = w.b[0]
+		}
 		for range n[i] {
 			w.valueType()
 		}
 	}
-	w.types = append(w.types, signature{n[0], n[1]})
+	w.types = append(w.types, signature{n[0], n[1], result})
 }
 
 // valueType reads a number, vector or plain reference type. Typed references (0x63, 0x64) and exceptions are features
@@ -31,11 +35,20 @@ func (w *walker) importEntry() {
 	if w.err != nil {
 		return
 	}
-	if module != wasiModule || kind != 0 || !w.offered(name) {
-		w.fail("imports %s.%s, which Deed does not offer: only functions of %s", printable(module), printable(name), wasiModule)
+	if kind != 0 || !w.offered(module, name) {
+		w.fail("imports %s.%s, which Deed does not offer: only functions of %s and %s", printable(module), printable(name), wasiModule, deedModule)
 		return
 	}
 	w.functions = append(w.functions, w.u32())
+}
+
+func (w *walker) export(name string, kind byte, index uint32) {
+	switch {
+	case kind == 0 && (name == startName || name == runName || name == initializeName):
+		w.entries[name] = int(index)
+	case kind == 2 && name == "memory":
+		w.memoryExported = true
+	}
 }
 
 // limits reads a minimum and, when it has one, a maximum.

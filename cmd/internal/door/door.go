@@ -247,8 +247,8 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	return invocations.Row{}, d.NoInvocation(id)
 }
 
-// NoInvocation says that the read model, which has read the log, does not have the invocation. It may have dropped it. The
-// words are the same for all ids that old, so that they tell nobody which of them are another project's.
+// NoInvocation says that there is none of that id, as far as the read model knows: it may have dropped it. The words are the
+// same for all ids that old, so that they tell nobody which of them are another project's.
 func (d *Door) NoInvocation(id domain.InvocationID) error {
 	words, hint := fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones"
 	if id.T0() <= d.Model.Dropped(domain.FunctionID{}) {

@@ -64,6 +64,9 @@ func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
 		Seed: sha256.Sum256(a.Seed[:]), Start: a.Start.Time(),
 	})
 	usage := domain.Usage{Duration: out.Duration.Truncate(time.Microsecond), PeakMemory: out.PeakMemory}
+	if out.Kind != domain.FailedOutputTooLarge {
+		usage.Output = sha256.Sum256(out.Result)
+	}
 	log := domain.AttemptLog{Text: string(out.Log), Cut: out.LogTruncated}
 	if out.Kind == domain.NoFailure {
 		return domain.AttemptSucceeded{Usage: usage, Log: log, Result: domain.Bytes(out.Result)}
@@ -77,7 +80,7 @@ type checker struct{ host *wasm.Host }
 func (c checker) Check(ctx context.Context, module []byte, limits domain.Limits) error {
 	err := c.host.Check(ctx, module, limits)
 	if bad := (*wasm.BadModuleError)(nil); errors.As(err, &bad) {
-		return domain.Reject(domain.CodeInvalid, "the module is refused: "+bad.Reason, "Deed runs WASI preview 1 command modules; in Go: GOOS=wasip1 GOARCH=wasm go build")
+		return domain.Reject(domain.CodeInvalid, "the module is refused: "+bad.Reason, "Deed runs WASI preview 1 modules; in Go: GOOS=wasip1 GOARCH=wasm go build")
 	}
 	return err
 }

@@ -1,5 +1,5 @@
 // Package wasmtest assembles small WebAssembly modules by hand, for tests and benchmarks that should not wait for a
-// compiler. Modules are commands of WASI preview 1.
+// compiler. Modules are commands of WASI preview 1, and reactors.
 package wasmtest
 
 // Types of values, as they are in a module.
