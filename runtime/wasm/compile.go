@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"deed/runtime/wasm/meter"
 )
 
 var errCompileTime = errors.New("compiling takes too long")
@@ -19,7 +21,9 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	module = rewrite(module, f)
+	if module, _, err = meter.Rewrite(rewrite(module, f), meter.Options{}); err != nil {
+		return nil, &BadModuleError{cut(err.Error(), maxError)}
+	}
 	select {
 	case h.compilers <- struct{}{}:
 	case <-ctx.Done():

@@ -25,6 +25,7 @@ type sandbox struct {
 	clock  clock
 	chance rand.ChaCha8
 	memory memory
+	fuel   fuel
 
 	context []byte // what the guest's imports of the attempt's context give; made when it is asked for
 }
@@ -47,6 +48,7 @@ func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 	s.clock = clock{start: a.Start.UnixNano()}
 	s.chance.Seed(a.Seed)
 	s.memory.limit = uint64(a.Limits.Memory)
+	s.fuel = fuel{limit: a.Limits.Fuel}
 }
 
 // end gives everything back that the attempt held; the instance must be closed.
