@@ -91,10 +91,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Keyring.Expect(r); err != nil {
 		return err
 	}
-	op, path, err := s.router.find(r)
-	if err != nil {
-		return err
-	}
+	op, path, lost := s.router.find(r)
 	c := &call{w: w, r: r, path: path, project: path["project_id"]}
 	release, err := s.readBody(c, op.limit)
 	if err != nil {
@@ -104,6 +101,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	who, err := s.Keyring.Caller(r, c.body)
 	if err != nil {
 		return err
+	}
+	if lost != nil { // which is nobody's business before it is known who asks
+		return lost
 	}
 	if domain.CheckProject(c.project) != nil {
 		return fault("FSS.0400", fmt.Sprintf("%q is not a project id", short(c.project, 70)))
