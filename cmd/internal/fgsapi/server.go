@@ -75,7 +75,11 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(headerRequestID, newRequestID())
 		defer func() { // whoever called is to know that it failed, and the others are to be served
-			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // the value itself is thrown
+			p := recover()
+			if p == http.ErrAbortHandler { //nolint:errorlint // the value itself is thrown
+				panic(p)
+			}
+			if p != nil {
 				s.fail(w, r, fmt.Errorf("a mistake in the server: %v", p))
 			}
 		}()
