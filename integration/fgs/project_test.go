@@ -139,8 +139,13 @@ func TestProjectsApart(t *testing.T) {
 			project, urn, header string
 			want                 []int
 		}{
-			{"p1", x.urn, "", []int{403}}, {"p1", x.name, "", []int{403}}, {"p1", x.urn, "p2", []int{403}}, {"p2", x.urn, "p1", []int{403}},
-			{"p2", x.urn, "", []int{403, 404, 501, 200}}, {"p2", x.name, "", []int{404, 501, 200}}, {"p2", foreign, "", []int{404, 501, 200}},
+			{"p1", x.urn, "", []int{403}},
+			{"p1", x.name, "", []int{403}},
+			{"p1", x.urn, "p2", []int{403}},
+			{"p2", x.urn, "p1", []int{403}},
+			{"p2", x.urn, "", []int{403, 404, 501, 200}},
+			{"p2", x.name, "", []int{404, 501, 200}},
+			{"p2", foreign, "", []int{404, 501, 200}},
 			{"p2", "p1:default:" + x.name, "p2", []int{403, 404, 501, 200}},
 		} {
 			path := fills(o.path, map[string]string{"project_id": a.project, "function_urn": a.urn, "alias_name": "alias-of-p1", "period": "60"})

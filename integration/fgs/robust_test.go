@@ -62,8 +62,10 @@ func TestFuzzedPaths(t *testing.T) {
 		"ü", "%FF", "async-invocations", "quotas", "statistics", "urn:fss", ":", strings.Repeat("x", 300), "{project_id}", ";", "a;b", "\\", "import", "enable-lts-logs",
 	}
 	methods := []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"}
-	paths := []string{"/v2/", "/v2//", "/v2/p1//fgs/functions", "/v2/p1/fgs/functions/", "/v2/../v2/p1/fgs/functions", "/v2/p1/fgs/functions/" + urn + "//invocations-async",
-		"/v2/p1/fgs/functions/" + urn + "/../x/invocations-async", "/v2/p1/fgs/functions//invocations-async", "//v2/p1/fgs/functions"}
+	paths := []string{
+		"/v2/", "/v2//", "/v2/p1//fgs/functions", "/v2/p1/fgs/functions/", "/v2/../v2/p1/fgs/functions", "/v2/p1/fgs/functions/" + urn + "//invocations-async",
+		"/v2/p1/fgs/functions/" + urn + "/../x/invocations-async", "/v2/p1/fgs/functions//invocations-async", "//v2/p1/fgs/functions",
+	}
 	for range 500 {
 		n := 1 + chance.IntN(8)
 		path := []string{"/v2", "p1", "fgs", "functions"}[:1+chance.IntN(4)]
@@ -122,8 +124,12 @@ func TestLargeBodies(t *testing.T) {
 		method, path string
 		limit        int
 	}{
-		{"POST", u + "/invocations-async", 256 << 10}, {"POST", u + "/invocations", 6 << 20}, {"PUT", u + "/config", 256 << 10}, {"PUT", u + "/async-invoke-config", 256 << 10},
-		{"POST", "/v2/p1/fgs/functions", 70 << 20}, {"GET", u + "/config", 256 << 10},
+		{"POST", u + "/invocations-async", 256 << 10},
+		{"POST", u + "/invocations", 6 << 20},
+		{"PUT", u + "/config", 256 << 10},
+		{"PUT", u + "/async-invoke-config", 256 << 10},
+		{"POST", "/v2/p1/fgs/functions", 70 << 20},
+		{"GET", u + "/config", 256 << 10},
 	} {
 		// The length is said: it is refused before a byte of the body is sent.
 		conn := s.dialRaw(t)

@@ -157,8 +157,16 @@ func TestInstanceMemory(t *testing.T) {
 		urn, memory string
 		want        int // 0 is FSS.0406
 	}{
-		{static, "", 128}, {static, "256", 128}, {static, "10240", 128}, {static, "129", 0}, {static, "x", 0},
-		{dynamic, "", 128}, {dynamic, "256", 256}, {dynamic, "4096", 4096}, {dynamic, "8192", 0}, {dynamic, "-1", 0},
+		{static, "", 128},
+		{static, "256", 128},
+		{static, "10240", 128},
+		{static, "129", 0},
+		{static, "x", 0},
+		{dynamic, "", 128},
+		{dynamic, "256", 256},
+		{dynamic, "4096", 4096},
+		{dynamic, "8192", 0},
+		{dynamic, "-1", 0},
 	} {
 		q := &model.InvokeFunctionRequest{FunctionUrn: a.urn, XCFFRequestVersion: new("v1"), Body: object{}}
 		if a.memory != "" {
