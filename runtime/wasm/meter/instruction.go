@@ -31,6 +31,7 @@ const (
 	opF64Const     = 0x44
 	opI32Ne        = 0x47
 	opI64LtS       = 0x53
+	opI64GeS       = 0x59
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64Mul       = 0x7e

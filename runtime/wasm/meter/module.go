@@ -112,9 +112,9 @@ const (
 )
 
 func (m *module) readImport(r *reader, _ int) {
-	from, _ := r.bytes(), r.bytes()
-	if string(from) == ImportModule {
-		r.fail("imports from %s, which is reserved", ImportModule)
+	from, name := r.bytes(), r.bytes()
+	if string(from) == ImportModule && string(name) == ImportMore { // the others of that module are any guest's
+		r.fail("imports %s from %s, which is reserved", ImportMore, ImportModule)
 	}
 	switch kind := r.byte(); kind {
 	case kindFunction:
