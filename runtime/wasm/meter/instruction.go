@@ -96,7 +96,9 @@ func (m *module) decode(r *reader, locals int) instruction {
 	case op >= 0x28 && op <= 0x3e: // loads and stores
 		memoryArgument(r)
 	case op == opMemorySize, op == opMemoryGrow:
-		r.u32()
+		if r.byte() != 0 && r.err == nil {
+			r.fail("uses a memory other than the first")
+		}
 	case op == opI32Const, op == opRefNull:
 		r.signed(5)
 	case op == opI64Const:
