@@ -154,6 +154,9 @@ type (
 type Usage struct {
 	Duration   time.Duration // wall time in the guest, whole microseconds
 	PeakMemory int64         // bytes of linear memory
+	Fuel       int64         // what it computed, in units of the table of costs; 0 if it was not metered
+	Costs      int           // version of that table; 0 if it was not metered
+	Output     Digest        // of what it printed; zero if that is not known
 }
 
 // AttemptLog is what the function wrote to stderr: at most MaxLog bytes encoded, cut with a mark that says so.

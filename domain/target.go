@@ -10,7 +10,7 @@ import (
 // nowhere. A function target is in the project of the function that owes the notification.
 type Target string
 
-// Bounds of the days after which an object may be removed; 0 keeps it (FunctionGraph: expires).
+// MaxExpires is after how many days an object may be removed at the latest, if it may be at all (FunctionGraph: expires).
 const MaxExpires = 365
 
 // FunctionTarget is the target of a function with that qualifier: a version, !alias, or "" for what is newest.

@@ -45,6 +45,8 @@ func catalogue() map[string]domain.Record {
 	child.Env, child.Policy = nil, domain.Policy{}
 	child.Payload = domain.Payload{Stored: true, Digest: domain.DigestOf([]byte("big")), Size: 70_000}
 	usage, log := domain.Usage{Duration: 1234 * time.Microsecond, PeakMemory: 1 << 20}, domain.AttemptLog{Text: "one line\n", Cut: true}
+	metered := usage
+	metered.Fuel, metered.Costs, metered.Output = 123_456_789, 1, domain.DigestOf([]byte("ok"))
 	sink, nid := domain.Target("obs://results/ok"), domain.NotificationID(testID, "obs://results/ok", domain.Succeeded)
 	other := domain.FunctionID{Region: "r1", Project: "p1", Package: "shop", Name: "pay"}
 	waited := requested()
@@ -56,6 +58,8 @@ func catalogue() map[string]domain.Record {
 		"CancelRequested":           domain.CancelRequested{Force: true, By: "cli"},
 		"AttemptStarted":            domain.AttemptStarted{Attempt: 1, Seed: [16]byte{1, 2, 3}},
 		"AttemptSucceeded":          domain.AttemptSucceeded{Attempt: 1, Usage: usage, Log: log, Result: domain.Bytes([]byte("tab\there \u2028 \x01"))},
+		"AttemptSucceeded-metered":  domain.AttemptSucceeded{Attempt: 1, Usage: metered, Result: domain.Bytes([]byte("ok"))},
+		"AttemptFailed-metered":     domain.AttemptFailed{Attempt: 1, Kind: domain.FailedTimeout, Error: "too long", Usage: metered, Result: domain.Bytes(nil)},
 		"AttemptSucceeded-binary":   domain.AttemptSucceeded{Attempt: 1, Usage: usage, Result: domain.Bytes([]byte{0xff, 0, 1})},
 		"AttemptFailed":             domain.AttemptFailed{Attempt: 1, Kind: domain.FailedExit, Error: "exit status 3", ExitCode: 3, Usage: usage, Log: log, Result: domain.Bytes(nil)},
 		"RetryScheduled":            domain.RetryScheduled{Attempt: 2, Due: at.Add(time.Second)},

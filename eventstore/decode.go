@@ -271,6 +271,9 @@ func (f fields) usage(b *body, u *domain.Usage) fields {
 		return err
 	}
 	f["peak_memory"] = b.num(&u.PeakMemory)
+	f["fuel"] = b.num(&u.Fuel)
+	f["fuel_costs"] = b.small(&u.Costs)
+	f["output_digest"] = b.digest(&u.Output)
 	return f
 }
 

@@ -184,6 +184,13 @@ func (o *object) usage(u domain.Usage) {
 	if u.PeakMemory > 0 {
 		o.num("peak_memory", u.PeakMemory)
 	}
+	if u.Costs > 0 {
+		o.num("fuel", u.Fuel)
+		o.num("fuel_costs", int64(u.Costs))
+	}
+	if u.Output != (domain.Digest{}) {
+		o.str("output_digest", u.Output.String())
+	}
 }
 
 func (o *object) log(l domain.AttemptLog) {

@@ -126,7 +126,7 @@ func TestTimePasses(t *testing.T) {
 			}
 		}
 	}
-	s.settle(ctx, 1) // its read model may be behind that of the node that was asked above
+	s.settle(ctx, 1)             // its read model may be behind that of the node that was asked above
 	for id := range s.accepted { // what lies before the tails' beginnings is shown, too
 		var i struct {
 			Status string `json:"status"`

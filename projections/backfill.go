@@ -16,13 +16,14 @@ var errReached = errors.New("the end of the history is reached")
 // hands it over judged. It is for read models: an owner needs none of it.
 //
 // The tail does not know what was open at its beginning and was settled by the time its beginning was chosen: it calls void
-// what the log still says of that. So the history goes on until the last of those is settled, and hands over, in batches of
-// their own, what is about them. All of it is in the log already: a marker is committed only once they are settled.
+// what the log still says of that. So the history goes on until the last of those is settled, or restated: from there on the
+// tail knows it. It hands over, in batches of their own, what is about them. All of it is in the log already: a marker is
+// committed only once they are settled or restated behind it. What is set aside is not waited for, as the marker does not.
 func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fold, until int64, fn func([]eventstore.Judged)) error {
 	if fold.Next() >= until {
 		return nil
 	}
-	var open map[domain.InvocationID]bool // at until, and not settled yet; nil before
+	var open map[domain.InvocationID]bool // at until, and neither settled nor restated yet; nil before
 	err := log.Follow(ctx, p, fold.Next(), func(ms []eventstore.Message) error {
 		var batch []eventstore.Judged
 		for _, m := range ms {
@@ -39,14 +40,17 @@ func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fo
 			if e := fold.Touched(); e != nil {
 				j.After = e.Invocation
 			}
-			j.Message.Value, j.Message.Key, j.Message.Headers = nil, nil, nil
+			j.Message.Value, j.Message.Key = nil, nil
+			if j.Record.Event != nil { // of what cannot be decoded the headers are all that tells anything
+				j.Message.Headers = nil
+			}
 			if open == nil || about(&j, open) {
 				batch = append(batch, j)
 			}
-			if open != nil && fold.Get(j.Record.Subject) == nil {
+			if open != nil && (!stillTold(fold, j.Record.Subject) || j.Record.Type == "InvocationCarried" && j.Verdict.Effective()) {
 				delete(open, j.Record.Subject)
 			}
-			if parent := parentOf(&j); open[parent] && fold.Get(parent) == nil {
+			if parent := parentOf(&j); open[parent] && !stillTold(fold, parent) {
 				delete(open, parent)
 			}
 			if open != nil && len(open) == 0 {
@@ -70,12 +74,18 @@ func Backfill(ctx context.Context, log eventstore.Log, p int, fold *partition.Fo
 func stillOpen(fold *partition.Fold) map[domain.InvocationID]bool {
 	open := map[domain.InvocationID]bool{}
 	fold.Entries(func(e *partition.Entry) bool {
-		if !e.Settled() {
+		if stillTold(fold, e.ID) {
 			open[e.ID] = true
 		}
 		return true
 	})
 	return open
+}
+
+// stillTold reports whether more about an invocation may come that counts.
+func stillTold(fold *partition.Fold, id domain.InvocationID) bool {
+	e := fold.Get(id)
+	return e != nil && !e.Settled() && fold.Quarantine(id) == ""
 }
 
 // about reports whether a record says something of one of those: it may be the request of a child that one of them told.

@@ -34,15 +34,17 @@ func TestHistoryReachesOverTheTailsBeginning(t *testing.T) {
 	open(request(1, domain.Policy{}))
 	open(request(2, told))
 	open(request(3, domain.Policy{}))
+	open(request(6, domain.Policy{})) // it is restated, and open for as long as it likes
 	own(id(3), domain.AttemptStarted{Attempt: 1})
 	own(id(3), domain.AttemptSucceeded{Attempt: 1})
 	own(id(3), domain.InvocationSucceeded{Attempts: 1})
 	own(domain.InvocationID{}, domain.PartitionOwned{Renewal: true, Protocol: domain.Protocol, LogTime: 1000})
-	const begin = 7
+	const begin = 8
 	own(id(1), domain.AttemptStarted{Attempt: 1})
 	own(id(1), domain.AttemptSucceeded{Attempt: 1})
 	own(id(2), domain.AttemptStarted{Attempt: 1})
 	open(request(4, domain.Policy{}))
+	own(id(6), domain.InvocationCarried{State: domain.Invocation{ID: id(6), Known: true, Function: domain.NativeFunction("f"), Version: "1", Limits: domain.DefaultLimits(), Deadline: 90_000}})
 	own(id(1), domain.InvocationSucceeded{Attempts: 1})
 	own(id(2), domain.AttemptSucceeded{Attempt: 1})
 	own(id(2), domain.InvocationSucceeded{Attempts: 1})
@@ -85,8 +87,11 @@ func TestHistoryReachesOverTheTailsBeginning(t *testing.T) {
 		if row, ok := m.Get(child.ID); !ok || row.State.Status() != domain.Waiting || len(row.Refs) != 1 {
 			t.Errorf("history first %t: the child is %+v", historyFirst, row)
 		}
-		if n := m.Unsettled(); n != 2 {
-			t.Errorf("history first %t: %d are not settled, want 2", historyFirst, n)
+		if row, ok := m.Get(id(6)); !ok || row.State.Status() != domain.Waiting || len(row.Refs) != 2 || row.Request >= begin {
+			t.Errorf("history first %t: what was restated is %+v", historyFirst, row)
+		}
+		if n := m.Unsettled(); n != 3 {
+			t.Errorf("history first %t: %d are not settled, want 3", historyFirst, n)
 		}
 	}
 }

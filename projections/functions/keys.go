@@ -84,6 +84,7 @@ func (r *Registry) applyKey(rec domain.Record) error {
 		}
 		k.RevokedAt = rec.At
 		r.keys[e.Access] = k
+	default:
 	}
 	return nil
 }

@@ -113,9 +113,6 @@ func (r *Registry) MaxInstances(id domain.FunctionID) int {
 	return domain.NoMaxInstances
 }
 
-// Disabled reports whether the function may not run at all.
-func (r *Registry) Disabled(id domain.FunctionID) bool { return r.MaxInstances(id) == 0 }
-
 // StatusLog reports whether the project asked for its status log.
 func (r *Registry) StatusLog(project string) bool {
 	r.mu.RLock()

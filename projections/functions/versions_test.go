@@ -118,12 +118,12 @@ func TestRegionIsNoName(t *testing.T) {
 
 func TestInstances(t *testing.T) {
 	l := begin(t)
-	if l.MaxInstances(shop) != domain.NoMaxInstances || l.Disabled(shop) {
+	if l.MaxInstances(shop) != domain.NoMaxInstances {
 		t.Error("an unknown function is limited")
 	}
 	l.latest(1)
 	l.must(domain.ConcurrencyLimited{Function: shop, Expected: 1, Max: 0})
-	if !l.Disabled(shop) {
+	if l.MaxInstances(shop) != 0 {
 		t.Error("not disabled")
 	}
 	l.must(domain.InstancesReserved{Function: shop, Expected: 2, Qualifier: domain.LatestVersion, Count: 2})
@@ -132,7 +132,7 @@ func TestInstances(t *testing.T) {
 		t.Errorf("reserved: %+v", f.Reserved)
 	}
 	l.must(domain.FunctionDeleted{Function: shop, Expected: 4})
-	if l.Disabled(shop) {
+	if l.MaxInstances(shop) != domain.NoMaxInstances {
 		t.Error("a deleted function is disabled: what is open could not run")
 	}
 }

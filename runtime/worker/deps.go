@@ -86,8 +86,9 @@ type Functions interface {
 	// Pin resolves the target of a function sink to what a request pins; draw, from 0 to 99, chooses where an alias has two
 	// versions. A *domain.Rejection is retried like any error: the function may be deployed later.
 	Pin(target domain.FunctionID, qualifier string, draw int) (domain.InvocationRequested, error)
-	// Disabled reports whether the function may not run at all now: what waits is discarded as throttled.
-	Disabled(f domain.FunctionID) bool
+	// MaxInstances is how many attempts of the function may run at once on this node: domain.NoMaxInstances if that is not
+	// limited; 0 if it may not run at all, and what waits is discarded as throttled.
+	MaxInstances(f domain.FunctionID) int
 }
 
 // Line is the partition that an owner stands on.

@@ -42,7 +42,7 @@ func (m *moody) Deliver(ctx context.Context, n worker.Notification) (string, err
 // targets pins any function.
 type targets struct{}
 
-func (targets) Disabled(domain.FunctionID) bool { return false }
+func (targets) MaxInstances(domain.FunctionID) int { return domain.NoMaxInstances }
 
 func (targets) Pin(f domain.FunctionID, _ string, _ int) (domain.InvocationRequested, error) {
 	return domain.InvocationRequested{Function: f, Version: "1", Code: domain.Digest{1}, Limits: domain.DefaultLimits()}, nil

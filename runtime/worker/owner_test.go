@@ -64,7 +64,7 @@ func (noBlobs) Get(context.Context, domain.Digest) ([]byte, error) { return nil,
 
 type noFunctions struct{}
 
-func (noFunctions) Disabled(domain.FunctionID) bool { return false }
+func (noFunctions) MaxInstances(domain.FunctionID) int { return domain.NoMaxInstances }
 
 func (noFunctions) Pin(domain.FunctionID, string, int) (domain.InvocationRequested, error) {
 	return domain.InvocationRequested{}, fmt.Errorf("none")
@@ -121,7 +121,7 @@ func newOwnerAt(t *testing.T, log *storetest.Faulty, e *engine, s *sink, fold *p
 	w := &world{log: log, model: invocations.New(1), engine: e, sink: s}
 	deps := &worker.Deps{
 		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Objects: s, Funcs: noFunctions{}, Place: p,
-		Runs: worker.NewPool(8, 8), Tells: worker.NewPool(8, 8), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
+		Runs: worker.NewPool(8, 8, 0), Tells: worker.NewPool(8, 8, 0), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

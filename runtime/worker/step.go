@@ -127,7 +127,7 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 	if o.phase == draining {
 		return
 	}
-	if (l.granted || l.ticket == nil) && e.Ready(now) && o.d.Funcs.Disabled(e.Function) {
+	if (l.granted || l.ticket == nil) && e.Ready(now) && o.d.Funcs.MaxInstances(e.Function) == 0 {
 		o.throttle(e, l)
 		return
 	}
@@ -145,7 +145,9 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 		return
 	}
 	id, round := e.ID, o.round
-	l.ticket, l.granted = o.d.Runs.Enter(e.Function.String(), e.Done > 0, func(t *Ticket) {
+	l.ticket, l.granted = o.d.Runs.Enter(Want{
+		Key: e.Function.String(), Limit: o.d.Funcs.MaxInstances(e.Function), Weight: e.Limits.Memory, Urgent: e.Done > 0,
+	}, func(t *Ticket) {
 		o.do(round, func() { o.granted(id, t) })
 	})
 	if l.granted {

@@ -24,7 +24,7 @@ func (o *Owner) stepTerminal(e *partition.Entry, l *live) {
 		o.wakeAt(e.ID, l, n.Due)
 	default:
 		id, round := e.ID, o.round
-		t, now := o.d.Tells.Enter(string(n.Sink), n.Tries > 0, func(t *Ticket) {
+		t, now := o.d.Tells.Enter(Want{Key: string(n.Sink), Urgent: n.Tries > 0}, func(t *Ticket) {
 			o.do(round, func() {
 				if l := o.live[id]; l != nil && l.tell == t { // else it was given back meanwhile
 					o.tell(id)

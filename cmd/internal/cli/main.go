@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deed/cmd/internal/access"
 	"deed/cmd/internal/httpapi"
 	"deed/domain"
 )
@@ -32,7 +33,10 @@ type env struct {
 	in       io.Reader
 	out, err io.Writer
 	server   string
+	project  string
 	json     bool
+
+	credentials access.Credentials // of the environment; zero: none
 }
 
 // quietError is a failure of which everything has been said.
@@ -103,10 +107,12 @@ func (e *env) root() *cobra.Command {
 		server = "http://127.0.0.1:3333"
 	}
 	c.PersistentFlags().StringVar(&e.server, "server", server, "address of the server (DEED_SERVER)")
+	c.PersistentFlags().StringVar(&e.project, "project", os.Getenv("DEED_PROJECT"), "project of the functions (DEED_PROJECT; default: the key's only one, or \"default\")")
+	e.credentials = access.Credentials{Access: os.Getenv("DEED_ACCESS_KEY"), Secret: os.Getenv("DEED_SECRET_KEY")}
 	c.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON")
 	c.AddCommand(
 		e.demo(), e.serve(), e.deploy(), e.deleteFunction(), e.functions(), e.policy(), e.invoke(), e.get(), e.list(),
-		e.history(), e.watch(), e.cancel(), e.nodes(), e.log(), e.version(),
+		e.history(), e.watch(), e.cancel(), e.nodes(), e.keys(), e.log(), e.version(),
 	)
 	return c
 }
@@ -126,7 +132,7 @@ func (e *env) client() *httpapi.Client {
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	return &httpapi.Client{Base: base}
+	return &httpapi.Client{Base: base, Project: e.project, Credentials: e.credentials}
 }
 
 // print writes v as JSON with --json, else what human makes of it.

@@ -10,11 +10,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"deed/cmd/internal/fgsapi"
 	"deed/cmd/internal/httpapi"
 	"deed/cmd/internal/node"
 	"deed/domain"
@@ -76,6 +78,10 @@ func (e *env) serve() *cobra.Command {
 	f.BoolVar(&c.AllowWeak, "allow-weak-topics", false, "start although topics have settings that can lose what was acknowledged")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
 	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
+	f.Func("memory-budget", "what the attempts that run at once may have together, by their memory limits, like 8GiB (default half of the machine's)", func(v string) (err error) {
+		c.Memory, err = httpapi.ParseSize(v)
+		return err
+	})
 	f.DurationVar(&c.Session, "session-timeout", 10*time.Second, "silence after which this node's partitions are given to others")
 	f.IntVar(&c.MaxOpen, "max-open", node.DefaultMaxOpen, "invocations that may be open before no more are accepted (503)")
 	f.DurationVar(&c.Grace, "grace", 10*time.Second, "how long running attempts may go on after SIGTERM")
@@ -139,9 +145,20 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 		Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Keyring: n.Keyring, Keys: n.AccessKeys(), Ready: n.Ready,
 		Region: n.Region(), Version: Version(), Logger: logger,
 	}
+	door := &fgsapi.Server{
+		Door: n.Door, Registry: n.Registry, Model: n.Model, Keyring: n.Keyring, Region: n.Region(), Now: n.Now, Logger: logger,
+	}
+	native, fgs := api.Handler(), door.Handler()
+	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/") { // its paths are never cleaned, and nothing is redirected
+			fgs.ServeHTTP(w, r)
+			return
+		}
+		native.ServeHTTP(w, r)
+	})
 	s := &server{
 		http: &http.Server{
-			Handler: api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
+			Handler: both, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 5 * time.Minute,
 			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		},
 		failed: make(chan error, 1),

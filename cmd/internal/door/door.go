@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -163,9 +164,6 @@ func (d *Door) Pin(f domain.FunctionID, qualifier string, draw int) (domain.Invo
 	return d.resolve(f, qualifier, draw, func(string, string) string { return "" })
 }
 
-// Disabled reports whether the function may not run at all now. Owners ask it.
-func (d *Door) Disabled(f domain.FunctionID) bool { return d.Registry.Disabled(f) }
-
 func (d *Door) resolve(f domain.FunctionID, qualifier string, draw int, value func(kind, param string) string) (domain.InvocationRequested, error) {
 	fn, v, err := d.Registry.Deployment(f, qualifier, func(a domain.Alias) string { return a.Route(draw, value) })
 	if err != nil {
@@ -221,20 +219,14 @@ func (d *Door) Cancel(ctx context.Context, id domain.InvocationID, force bool, b
 	return err
 }
 
-// NoInvocation says that there is none of that id.
-func NoInvocation(id domain.InvocationID) error {
-	return domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones")
-}
-
 // findWithin bounds how long Find waits for the read model to catch up.
 const findWithin = 5 * time.Second
 
 // Find is the invocation as the read model has it. An id that the model does not know is unknown only once the model has
 // read its partition up to the end as it is now.
 func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
-	unknown := NoInvocation(id)
 	if id.Slot() >= d.Log.Partitions() {
-		return invocations.Row{}, unknown
+		return invocations.Row{}, d.NoInvocation(id)
 	}
 	if row, ok := d.Model.Get(id); ok && !row.Stale {
 		return row, nil
@@ -252,19 +244,60 @@ func (d *Door) Find(ctx context.Context, id domain.InvocationID) (invocations.Ro
 	if row, ok := d.Model.Get(id); ok {
 		return row, nil
 	}
-	return invocations.Row{}, unknown
+	return invocations.Row{}, d.NoInvocation(id)
 }
 
-// Wait is the invocation once it is terminal, or as it stands when ctx ends (with ctx's error).
+// NoInvocation says that there is none of that id, as far as the read model knows: it may have dropped it. The words are the
+// same for all ids that old, so that they tell nobody which of them are another project's.
+func (d *Door) NoInvocation(id domain.InvocationID) error {
+	words, hint := fmt.Sprintf("there is no invocation %s", id), "deed list shows the newest ones"
+	if id.T0() <= d.Model.Dropped(domain.FunctionID{}) {
+		words = fmt.Sprintf("there is no invocation %s in the read model, which keeps the newest %s of a function; this one may be older", id, thousands(d.Model.Keeps()))
+	}
+	return domain.Reject(domain.CodeNotFound, words, hint)
+}
+
+// thousands is n with commas.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// Behind is how many records the read model is behind the log as it ends now, over all partitions. What it reads of a
+// partition's history beside the tail does not count. Errors are the log's: the broker did not say where it ends.
+func (d *Door) Behind(ctx context.Context) (int64, error) {
+	var behind int64
+	for p := range d.Log.Partitions() {
+		start, end, err := d.Log.Bounds(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		behind += max(0, end-max(start, d.Model.Next(p)))
+	}
+	return behind, nil
+}
+
+// Wait is the invocation once it is terminal, or as it stands when ctx ends (with ctx's error). If the read model drops it
+// between two looks, which takes very many others meanwhile, the error is Find's of what it does not know.
 func (d *Door) Wait(ctx context.Context, id domain.InvocationID) (invocations.Row, error) {
 	row, err := d.Find(ctx, id)
 	if err != nil {
 		return row, err
 	}
+	dropped := false
 	err = d.Model.Until(ctx, func() bool {
-		row, _ = d.Model.Get(id)
+		now, ok := d.Model.Get(id)
+		if dropped = !ok; dropped {
+			return true
+		}
+		row = now
 		return row.State.Outcome != domain.Open || row.Refused != ""
 	})
+	if dropped {
+		return row, d.NoInvocation(id)
+	}
 	return row, err
 }
 
@@ -282,12 +315,18 @@ func (d *Door) Record(ctx context.Context, p int, offset int64) (eventstore.Mess
 
 // Result is what the last attempt printed.
 func (d *Door) Result(ctx context.Context, row invocations.Row) ([]byte, error) {
+	_, result, err := d.LastAttempt(ctx, row)
+	return result, err
+}
+
+// LastAttempt is how the last attempt ended, an AttemptSucceeded or an AttemptFailed, and what it printed; nil if none did.
+func (d *Door) LastAttempt(ctx context.Context, row invocations.Row) (domain.Event, []byte, error) {
 	if row.Outcome < 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	_, r, err := d.Record(ctx, row.Partition, row.Outcome)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var p domain.Payload
 	switch e := r.Event.(type) {
@@ -298,7 +337,8 @@ func (d *Door) Result(ctx context.Context, row invocations.Row) ([]byte, error) 
 	default:
 	}
 	if p.Stored {
-		return d.Blobs.Get(ctx, p.Digest)
+		b, err := d.Blobs.Get(ctx, p.Digest)
+		return r.Event, b, err
 	}
-	return p.Inline, nil
+	return r.Event, p.Inline, nil
 }

@@ -30,6 +30,9 @@ func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, 
 	if taken, settled := c.settled(id); settled {
 		return taken, nil
 	}
+	if c.past(id) { // a copy would be too late, and nothing would be learned from it
+		return false, &Undecided{c.key, keyPatience, fmt.Errorf("the read model keeps the newest %s invocations of a function, and this one may be older", thousands(c.Model.Keeps()))}
+	}
 	if err := c.admit(); err != nil {
 		return false, err
 	}
@@ -57,11 +60,17 @@ func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, 
 }
 
 // settled reports whether the read model has the last word on an id, and which. The order matters: a model that is past the
-// window now knows every id that ever took effect in it, whatever it reads later.
+// window now knows every id that ever took effect in it, whatever it reads later, or has dropped it. Of what it may have
+// dropped it has no word: to call that not taken would be to run it twice.
 func (c *keyed) settled(id domain.InvocationID) (taken, settled bool) {
-	past := c.Model.LogTime(id.Slot()) > id.T0().Add(partition.AdmissionWindow) && !c.Model.Partial(id.Slot())
+	past := c.past(id)
 	if row, ok := c.Model.Get(id); ok && row.State.Known {
 		return true, true
 	}
-	return false, past
+	return false, past && id.T0() > c.Model.Dropped(c.f)
+}
+
+// past reports whether the read model has read past the window of an id, and all before it.
+func (c *keyed) past(id domain.InvocationID) bool {
+	return c.Model.LogTime(id.Slot()) > id.T0().Add(partition.AdmissionWindow) && !c.Model.Partial(id.Slot())
 }

@@ -86,6 +86,7 @@ var published = map[string]struct {
 	"FSS.0428": {http.StatusPreconditionRequired, "the request lacks a precondition"},
 	"FSS.0429": {http.StatusTooManyRequests, "api is busy now"},
 	"FSS.0500": {http.StatusInternalServerError, "internal error"},
+	"FSS.0501": {http.StatusNotImplemented, "the operation is not provided"}, // ours: FunctionGraph provides them all
 	"FSS.0502": {http.StatusBadGateway, "bad gateway"},
 	"FSS.0503": {http.StatusServiceUnavailable, "it cannot be done now; the same request may succeed later"},
 	"FSS.0504": {http.StatusGatewayTimeout, "no answer in time"},

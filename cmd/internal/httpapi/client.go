@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
 )
 
@@ -21,6 +22,9 @@ import (
 type Client struct {
 	Base string // like http://127.0.0.1:3333
 	HTTP *http.Client
+
+	Project     string             // that calls are about; "" leaves it to the server
+	Credentials access.Credentials // to sign with; zero: none
 }
 
 // UnreachableError says that no server answered.
@@ -58,12 +62,30 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	return resp.StatusCode, nil
 }
 
+// Send is Do with a JSON body.
+func (c *Client) Send(ctx context.Context, method, path string, in, out any) error {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	_, err = c.Do(ctx, method, path, http.Header{"Content-Type": {"application/json"}}, b, out)
+	return err
+}
+
 func (c *Client) send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.Base, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, &UnreachableError{c.Base, err}
 	}
 	maps.Copy(req.Header, header)
+	if c.Project != "" {
+		req.Header.Set(headerProject, c.Project)
+	}
+	if c.Credentials != (access.Credentials{}) {
+		if err := access.Sign(req, body, c.Credentials, time.Now()); err != nil {
+			return nil, fmt.Errorf("DEED_ACCESS_KEY and DEED_SECRET_KEY: %w", err)
+		}
+	}
 	h := c.HTTP
 	if h == nil {
 		h = http.DefaultClient

@@ -75,7 +75,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 				return nil //nolint:nilerr // as above
 			}
 		}
-		row, _ = s.Model.Get(row.State.ID)
+		var ok bool
+		if row, ok = s.Model.Get(row.State.ID); !ok {
+			return nil // it has ended, and is older than what the read model keeps
+		}
 	}
 	return nil
 }

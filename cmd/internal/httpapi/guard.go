@@ -5,51 +5,17 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 
 	"deed/cmd/internal/access"
 	"deed/domain"
 )
 
-// guard refuses what a page on another site could make a browser send here: without keys, whoever reaches the port is
-// trusted, and a browser on this machine reaches it for everybody.
+// guard refuses what a page on another site could make a browser send here.
 func (s *Server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			if !s.Keyring.Any() && !local(r.Host) {
-				s.fail(w, r, forbidden("host "+strconv.Quote(r.Host)+" is not this server"))
-				return
-			}
-			if origin := r.Header.Get("Origin"); origin != "" {
-				if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
-					s.fail(w, r, forbidden("requests from "+strconv.Quote(origin)+" are not taken"))
-					return
-				}
-			}
-			if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-				s.fail(w, r, forbidden("requests from other sites are not taken"))
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
+	return access.Guard(next, s.Keyring.Any, func(w http.ResponseWriter, r *http.Request, words string) {
+		s.fail(w, r, &Problem{Type: "deed:forbidden", Title: words, Status: http.StatusForbidden, Hint: "use http://127.0.0.1 and the port that deed serve printed"})
 	})
-}
-
-func forbidden(words string) error {
-	return &Problem{Type: "deed:forbidden", Title: words, Status: http.StatusForbidden, Hint: "use http://127.0.0.1 and the port that deed serve printed"}
-}
-
-func local(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // caller is who is calling, and what project the call is about.

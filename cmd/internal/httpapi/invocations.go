@@ -101,7 +101,7 @@ func (s *Server) find(r *http.Request) (invocations.Row, error) {
 	}
 	row, err := s.Door.Find(r.Context(), id)
 	if err == nil && !callerOf(r).May(row.State.Function.Project) {
-		return invocations.Row{}, door.NoInvocation(id) // the same words as of one that does not exist
+		return invocations.Row{}, s.Door.NoInvocation(id) // the same words as of one that does not exist
 	}
 	return row, err
 }
@@ -139,7 +139,10 @@ func (s *Server) result(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	f := invocations.Filter{Function: q.Get("function"), Status: domain.Status(q.Get("status")), Limit: 100}
+	f := invocations.Filter{Project: callerOf(r).project, Status: domain.Status(q.Get("status")), Limit: 100}
+	if n := q.Get("function"); n != "" {
+		f.Function = domain.FunctionID{Project: f.Project, Package: domain.NativePackage, Name: n}
+	}
 	switch f.Status {
 	case "", domain.Waiting, domain.Running, domain.Status(domain.Succeeded), domain.Status(domain.Failed), domain.Status(domain.Discarded):
 	default:

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"deed/cmd/internal/access"
 	"deed/domain"
 )
 
@@ -38,6 +39,13 @@ func Document(version string) map[string]any {
 		for _, q := range queries[r.method+" "+r.path] {
 			params = append(params, object{"name": q[0], "in": q[1], "description": q[2], "schema": object{"type": "string"}})
 		}
+		switch r.who {
+		case anybody:
+			op["security"] = []object{}
+		case tenants:
+			params = append(params, object{"name": headerProject, "in": "header", "description": "project that the call is about; by default the key's only one, or " + domain.NativeProject, "schema": object{"type": "string"}})
+		case operators:
+		}
 		if params != nil {
 			op["parameters"] = params
 		}
@@ -52,7 +60,11 @@ func Document(version string) map[string]any {
 	return object{
 		"openapi": "3.1.0",
 		"info":    object{"title": "Deed", "version": version, "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
-		"paths":   paths, "components": object{"schemas": schemas()},
+		"paths":   paths, "components": object{"schemas": schemas(), "securitySchemes": object{
+			"token":     object{"type": "http", "scheme": "bearer", "description": "ACCESS.SECRET; needed once there are access keys"},
+			"signature": object{"type": "apiKey", "in": "header", "name": "Authorization", "description": access.Algorithm + ", as Huawei Cloud's SDKs sign"},
+		}},
+		"security": []object{{"token": []string{}}, {"signature": []string{}}, {}},
 	}
 }
 
@@ -96,14 +108,17 @@ var queries = map[string][][3]string{
 var answers = map[string]string{
 	"PUT /v1/functions/{name}": "Function", "GET /v1/functions/{name}": "Function", "PUT /v1/functions/{name}/policy": "Function",
 	"GET /v1/functions/{name}/policy": "Policy", "POST /v1/functions/{name}/invocations": "Accepted", "GET /v1/invocations/{id}": "Invocation",
-	"POST /v1/invocations/{id}/cancel": "Accepted", "GET /v1/nodes": "Nodes",
+	"POST /v1/invocations/{id}/cancel": "Accepted", "GET /v1/nodes": "Nodes", "POST /v1/keys": "Key",
 }
 
 var bodies = map[string][2]any{
 	"PUT /v1/functions/{name}":              {"application/wasm", object{"type": "string", "format": "binary"}},
 	"POST /v1/functions/{name}/invocations": {"application/octet-stream", object{"type": "string", "format": "binary", "maxLength": domain.MaxPayload}},
 	"PUT /v1/functions/{name}/policy":       {"application/json", ref("Policy")},
-	"POST /v1/invocations/{id}/cancel":      {"application/json", object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
+	"POST /v1/keys": {"application/json", object{"type": "object", "properties": object{
+		"projects": object{"type": "array", "items": object{"type": "string"}}, "operator": object{"type": "boolean"}, "note": object{"type": "string", "maxLength": 200},
+	}}},
+	"POST /v1/invocations/{id}/cancel": {"application/json", object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
 }
 
 func schemas() object {
@@ -120,6 +135,10 @@ func schemas() object {
 				"partition": num, "owner": str, "epoch": num, "end": num, "lag": num, "committed": num, "open": num,
 				"oldest_wait_seconds": object{"type": "number"}, "void_records": num, "log_time": str,
 			}}},
+		}},
+		"Key": object{"type": "object", "properties": object{
+			"access_key": str, "secret_key": str, "token": str, "projects": object{"type": "array", "items": str}, "operator": object{"type": "boolean"},
+			"note": str, "created_at": str, "revoked_at": str,
 		}},
 		"Problem": object{"type": "object", "required": []string{"type", "title", "status"}, "properties": object{
 			"type": str, "title": str, "status": num, "detail": str, "hint": str, "request_id": str,

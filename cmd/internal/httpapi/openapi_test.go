@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/eventstore/memory"
@@ -20,8 +21,8 @@ import (
 func testServer() *Server {
 	model, registry := invocations.New(1), functions.New()
 	return &Server{
-		Operator: nobody{},
-		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model},
+		Keyring: &access.Keyring{Any: func() bool { return false }}, Keys: nobody{}, Operator: nobody{},
+		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model, Random: func([]byte) {}},
 		Registry: registry, Model: model, Ready: func() error { return nil }, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -32,6 +33,14 @@ type nobody struct{}
 func (nobody) Nodes(context.Context) Nodes { return Nodes{Node: "n"} }
 func (nobody) Unread() []Unread            { return nil }
 func (nobody) Metrics() http.Handler       { return http.NotFoundHandler() }
+
+func (nobody) Create(context.Context, []string, bool, string) (access.Credentials, error) {
+	return access.Credentials{}, domain.Reject(domain.CodeInvalid, "no keys here", "")
+}
+
+func (nobody) Revoke(context.Context, string) error {
+	return domain.Reject(domain.CodeNotFound, "no keys here", "")
+}
 
 // TestDocumentMatchesRouter asks the running router for every operation of the document: none may be answered by the
 // catch-all, and a path that is not in the document must be.
@@ -47,7 +56,7 @@ func TestDocumentMatchesRouter(t *testing.T) {
 		t.Fatal(err, doc.OpenAPI)
 	}
 	ask := func(method, path string) string {
-		path = strings.NewReplacer("{name}", "nobody", "{id}", domain.NewInvocationID(1, 0, [8]byte{1}).String()).Replace(path)
+		path = strings.NewReplacer("{name}", "nobody", "{key}", "K", "{id}", domain.NewInvocationID(1, 0, [8]byte{1}).String()).Replace(path)
 		req := httptest.NewRequest(method, path, strings.NewReader("{}"))
 		req.Host = "127.0.0.1"
 		if strings.HasSuffix(path, "/v1/stream") {

@@ -53,6 +53,9 @@ func (c *clock) atLeast(t time.Time) time.Duration {
 
 func (n *Node) now() time.Time { return n.clock.Now() }
 
+// Now is the node's time, which on its own broker never goes back.
+func (n *Node) Now() time.Time { return n.now() }
+
 // brokerTime is the latest time that the broker gave a record which was read; zero if it gives none.
 func (n *Node) brokerTime() time.Time {
 	if ms := n.latest.Load(); ms > 0 {

@@ -60,6 +60,10 @@ type Config struct {
 	Concurrency int
 	// FunctionConcurrency is how many attempts of one function run at once on this node. Defaults to half of Concurrency.
 	FunctionConcurrency int
+	// Memory is how many bytes the attempts that run at once may have together, by their functions' limits. What is over it
+	// waits; a function whose own limit is over it runs alone. Defaults to half of what the machine, or the control group,
+	// gives the process.
+	Memory int64
 	// Session is how long this node may be silent before its partitions are given to others. Defaults to 10 s.
 	Session time.Duration
 	// MaxOpen is how many invocations may be open in the cluster before this node accepts no more. Defaults to 200,000.
@@ -143,6 +147,12 @@ func (c Config) validate() (Config, error) {
 	}
 	if c.Concurrency < 1 || c.FunctionConcurrency < 1 {
 		return c, fmt.Errorf("--concurrency must be at least 1")
+	}
+	if c.Memory == 0 {
+		c.Memory = machineMemory() / 2
+	}
+	if c.Memory < 1 {
+		return c, fmt.Errorf("--memory-budget must be more than nothing")
 	}
 	if c.Session == 0 {
 		c.Session = 10 * time.Second

@@ -64,6 +64,9 @@ func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
 		Seed: sha256.Sum256(a.Seed[:]), Start: a.Start.Time(),
 	})
 	usage := domain.Usage{Duration: out.Duration.Truncate(time.Microsecond), PeakMemory: out.PeakMemory}
+	if out.Kind != domain.FailedOutputTooLarge {
+		usage.Output = sha256.Sum256(out.Result)
+	}
 	log := domain.AttemptLog{Text: string(out.Log), Cut: out.LogTruncated}
 	if out.Kind == domain.NoFailure {
 		return domain.AttemptSucceeded{Usage: usage, Log: log, Result: domain.Bytes(out.Result)}

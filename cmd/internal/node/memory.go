@@ -1,9 +1,12 @@
 package node
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 	gometrics "runtime/metrics"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,4 +35,27 @@ func (n *Node) tuneMemory() {
 	}
 	tune()
 	n.every(tuneEvery, tune)
+}
+
+// unknownMemory is taken for the machine's where nobody says how much there is.
+const unknownMemory = 4 << 30
+
+// machineMemory is how many bytes the process may have: what the machine has, or what the control group gives it if that is
+// less.
+func machineMemory() int64 {
+	most := int64(unknownMemory)
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kb int64
+		if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kb); err == nil && kb > 0 {
+			most = kb << 10
+		}
+	}
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if b, err := os.ReadFile(path); err == nil { //nolint:gosec // one of those above
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 {
+				most = min(most, n)
+			}
+		}
+	}
+	return most
 }

@@ -1,0 +1,132 @@
+package fgsapi
+
+import (
+	"crypto/sha512"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"deed/domain"
+	"deed/projections/functions"
+)
+
+// about is what clients said of a version and get back as they said it: the settings of FunctionGraph that mean nothing
+// here, but for whoever asks.
+type about struct {
+	Settings map[string]json.RawMessage `json:"settings"`
+	CodeType string                     `json:"code_type"`
+	Filename string                     `json:"code_filename,omitempty"`
+	Of       string                     `json:"of"`     // the module that the next two are of
+	Digest   string                     `json:"digest"` // SHA-512, hexadecimal: FunctionGraph's
+}
+
+// maxAbout bounds the settings of one version, in bytes.
+const maxAbout = 64 << 10
+
+// kept are the settings that are given back as they came.
+var kept = []string{
+	"runtime", "handler", "user_data", "app_xrole", "description", "type", "enterprise_project_id", "enable_dynamic_memory", "enable_lts_log",
+	"lts_custom_tag", "log_config", "is_stateful_function", "enable_auth_in_header", "enable_class_isolation", "domain_names", "extend_config",
+	"ephemeral_storage", "network_controller", "heartbeat_handler", "user_data_encrypt_kms_key_id", "code_encrypt_kms_key_id",
+}
+
+// unsupported are settings that would change what a function does, and that nothing here can do: to take them and not do it
+// would deceive. The code is FunctionGraph's.
+var unsupported = map[string]struct{ code, words string }{
+	"encrypted_user_data":  {"FSS.1009", "encrypted_user_data is not available: use user_data, which is stored as it is"},
+	"func_vpc":             {"FSS.0400", "func_vpc is not available: a function has no network"},
+	"mount_config":         {"FSS.0400", "mount_config is not available: a function has no file system"},
+	"depend_version_list":  {"FSS.0400", "depend_version_list is not available: link dependencies into the module"},
+	"initializer_handler":  {"FSS.1404", "initializer_handler is not available: every attempt has a fresh instance"},
+	"pre_stop_handler":     {"FSS.0400", "pre_stop_handler is not available: an instance ends with its attempt"},
+	"restore_hook_handler": {"FSS.0400", "restore_hook_handler is not available: an instance ends with its attempt"},
+	"gpu_memory":           {"FSS.0400", "gpu_memory is not available: functions run on the CPU"},
+}
+
+// settings are a request's members.
+type settings map[string]json.RawMessage
+
+// check refuses what cannot be done.
+func (s settings) check() error {
+	for _, name := range slices.Sorted(maps.Keys(unsupported)) {
+		if !blank(s[name]) {
+			return fault(unsupported[name].code, unsupported[name].words)
+		}
+	}
+	var image struct {
+		Enabled bool `json:"enabled"`
+	}
+	if json.Unmarshal(s["custom_image"], &image) == nil && image.Enabled {
+		return fault("FSS.1006", "custom_image is not available: the code is a WebAssembly module, code_type zip")
+	}
+	return nil
+}
+
+// blank reports whether a member says nothing: clients send what a user left out as null, as zero or as empty.
+func blank(v json.RawMessage) bool {
+	switch strings.TrimSpace(string(v)) {
+	case "", "null", `""`, "0", "[]", "{}", "false":
+		return true
+	}
+	// An object whose members all say nothing, as clients make of a struct that was not filled.
+	var o map[string]json.RawMessage
+	if json.Unmarshal(v, &o) != nil {
+		return false
+	}
+	for _, m := range o {
+		if !blank(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// text is a member that is a string; "" if it is absent.
+func (s settings) text(name string) string {
+	var out string
+	_ = json.Unmarshal(s[name], &out) // a member of another type was refused by decode
+	return out
+}
+
+// aboutOf reads what was said of a version; of one that was deployed natively nothing was.
+func aboutOf(v functions.Version) about {
+	a := about{}
+	_ = json.Unmarshal([]byte(v.About), &a) // ours; what cannot be read is as if it was not said
+	if a.Of != v.Code.String() {
+		a.Of, a.CodeType, a.Filename, a.Digest = v.Code.String(), "zip", "", strings.TrimPrefix(v.Code.String(), "sha256:")
+	}
+	return a
+}
+
+// merge puts the settings of a request over those that were kept.
+func (a about) merge(s settings) about {
+	out := map[string]json.RawMessage{}
+	maps.Copy(out, a.Settings)
+	for _, name := range kept {
+		if v, ok := s[name]; ok && string(v) != "null" {
+			out[name] = v
+		}
+	}
+	a.Settings = out
+	return a
+}
+
+func (a about) code(module []byte, digest domain.Digest, codeType, filename string) about {
+	sum := sha512.Sum512(module)
+	a.Of, a.CodeType, a.Filename, a.Digest = digest.String(), codeType, filename, hex.EncodeToString(sum[:])
+	return a
+}
+
+func (a about) encode() (string, error) {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxAbout {
+		return "", fault("FSS.0413", fmt.Sprintf("the settings of the function have %d bytes; the limit is %d", len(b), maxAbout))
+	}
+	return string(b), nil
+}

@@ -1,0 +1,461 @@
+package fgsapi
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"deed/domain"
+	"deed/projections/functions"
+)
+
+// Quotas of a project (FunctionGraph's).
+const (
+	maxFunctions   = 400
+	maxVersions    = 20 // latest included
+	maxAliases     = 10
+	maxCodeSize    = 10 << 30 // bytes of all versions
+	maxDescription = 512      // characters
+)
+
+// decided are the settings that decide something here.
+type decided struct {
+	FuncName     string    `json:"func_name"`
+	Package      string    `json:"package"`
+	Runtime      string    `json:"runtime"`
+	Handler      string    `json:"handler"`
+	Timeout      *int64    `json:"timeout"`
+	MemorySize   *int64    `json:"memory_size"`
+	UserData     *string   `json:"user_data"`
+	Agency       *string   `json:"xrole"`
+	Description  string    `json:"description"`
+	CodeType     string    `json:"code_type"`
+	CodeURL      string    `json:"code_url"`
+	CodeFilename string    `json:"code_filename"`
+	FuncCode     *funcCode `json:"func_code"`
+	Strategy     *strategy `json:"strategy_config"`
+}
+
+type funcCode struct {
+	File string `json:"file"`
+	Link string `json:"link"`
+}
+
+// read decodes a request twice: what decides something here, and everything, to be given back.
+func (c *call) read() (decided, settings, error) {
+	var d decided
+	s := settings{}
+	if err := c.decode(&s); err != nil {
+		return d, s, err
+	}
+	if err := c.decode(&d); err != nil {
+		return d, s, err
+	}
+	return d, s, s.check()
+}
+
+// apply puts the settings of a request over a version's. A setting that is absent stays as it was; strict asks for all that a
+// new function must have.
+func (d decided) apply(v *functions.Version, strict bool) error {
+	if strict || d.Runtime != "" {
+		if err := CheckRuntime(d.Runtime); err != nil {
+			return err
+		}
+	}
+	if strict || d.Handler != "" {
+		if err := CheckHandler(d.Handler, d.Runtime); err != nil {
+			return err
+		}
+	}
+	if most := d.Strategy.max(); most != nil {
+		if err := checkMax(*most); err != nil {
+			return err
+		}
+	}
+	var err error
+	if d.Timeout == nil && strict {
+		return fault("FSS.1008", "timeout is missing: the seconds that an attempt may take")
+	} else if d.Timeout != nil {
+		if v.Limits.Timeout, err = Timeout(*d.Timeout); err != nil {
+			return err
+		}
+	}
+	if d.MemorySize == nil && strict {
+		return fault("FSS.1007", "memory_size is missing: the MB that an attempt may take")
+	} else if d.MemorySize != nil {
+		if v.Limits.Memory, err = Memory(*d.MemorySize); err != nil {
+			return err
+		}
+	}
+	if utf8.RuneCountInString(d.Description) > maxDescription {
+		return fault("FSS.1019", fmt.Sprintf("the description has more than %d characters", maxDescription))
+	}
+	if d.UserData != nil {
+		if v.Env, err = UserData(*d.UserData); err != nil {
+			return err
+		}
+	}
+	if d.Agency != nil {
+		if v.Agency = *d.Agency; v.Agency != "" && domain.CheckAlias(v.Agency) != nil {
+			return fault("FSS.1021", fmt.Sprintf("xrole %q is not the name of an agency: 1 to 63 letters, digits, . _ and -", short(v.Agency, 70)))
+		}
+	}
+	return nil
+}
+
+// module reads and stores the code of a request.
+func (s *Server) module(ctx context.Context, d decided, limits domain.Limits) ([]byte, domain.Digest, error) {
+	if d.FuncCode == nil || d.FuncCode.File == "" {
+		if d.CodeURL != "" || d.FuncCode != nil && d.FuncCode.Link != "" {
+			return nil, domain.Digest{}, fault("FSS.1006", "code is not fetched from an address: send it in func_code.file, code_type zip")
+		}
+		return nil, domain.Digest{}, fault("FSS.1012", "func_code.file is missing: the base64 of a WebAssembly module, or of a zip that holds one")
+	}
+	code, err := Module(d.CodeType, d.CodeFilename, d.FuncCode.File)
+	if err != nil {
+		return nil, domain.Digest{}, err
+	}
+	digest, err := s.Door.Keep(ctx, code, limits)
+	if r := asRejection(err); r != nil && r.Code != domain.CodeUnavailable {
+		err = because("FSS.1011", r)
+	}
+	return code, digest, err
+}
+
+func (s *Server) createFunction(c *call) error {
+	d, set, err := c.read()
+	if err != nil {
+		return err
+	}
+	if err := CheckName(d.FuncName); err != nil {
+		return err
+	}
+	if d.Package == "" {
+		d.Package = DefaultPackage
+	}
+	if err := CheckPackage(d.Package); err != nil {
+		return err
+	}
+	id := domain.FunctionID{Region: s.Region, Project: c.project, Package: d.Package, Name: d.FuncName}
+	if n := len(id.Version(Latest)); n > maxURN {
+		return fault("FSS.1309", fmt.Sprintf("the URN would have %d characters; the limit is %d", n, maxURN))
+	}
+	v := functions.Version{Limits: domain.DefaultLimits()}
+	if err := d.apply(&v, true); err != nil {
+		return err
+	}
+	if _, exists := s.Registry.State(id); exists {
+		return fault("FSS.1061", "")
+	}
+	if err := s.quota(c.project); err != nil {
+		return err
+	}
+	code, digest, err := s.module(c.r.Context(), d, v.Limits)
+	if err != nil {
+		return err
+	}
+	said, err := about{}.merge(set).code(code, digest, d.CodeType, d.CodeFilename).encode()
+	if err != nil {
+		return err
+	}
+	f, err := s.Door.Change(c.r.Context(), id, func(now functions.Function, exists bool) (domain.Event, error) {
+		if exists {
+			return nil, fault("FSS.1061", "")
+		}
+		return domain.FunctionDeployed{
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: digest, Size: int64(len(code)), Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+		}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if f, err = s.limit(c, f, d.Strategy.max()); err != nil {
+		return err
+	}
+	out := s.show(f, f.Head)
+	out["func_urn"] = f.ID.Version(Latest)
+	return c.reply(http.StatusOK, out)
+}
+
+// quota refuses a function over what a project may have.
+func (s *Server) quota(project string) error {
+	all := s.Registry.List(project)
+	if len(all) >= maxFunctions {
+		return fault("FSS.1041", fmt.Sprintf("the project has %d functions; the quota is %d", len(all), maxFunctions))
+	}
+	if size := codeSize(all); size >= maxCodeSize {
+		return fault("FSS.1042", fmt.Sprintf("the code of the project has %d bytes; the quota is %d", size, int64(maxCodeSize)))
+	}
+	return nil
+}
+
+func codeSize(all []functions.Function) (n int64) {
+	for _, f := range all {
+		n += f.Head.Size
+		for _, v := range f.Versions {
+			n += v.Size
+		}
+	}
+	return n
+}
+
+func (s *Server) updateCode(c *call) error {
+	d, set, err := c.read()
+	if err != nil {
+		return err
+	}
+	ref, f, err := s.changeable(c)
+	if err != nil {
+		return err
+	}
+	code, digest, err := s.module(c.r.Context(), d, f.Head.Limits)
+	if err != nil {
+		return err
+	}
+	f, err = s.Door.Change(c.r.Context(), ref.Function, func(now functions.Function, exists bool) (domain.Event, error) {
+		if !exists {
+			return nil, fault("FSS.1051", "")
+		}
+		v := now.Head
+		only := settings{}
+		if key, ok := set["code_encrypt_kms_key_id"]; ok {
+			only["code_encrypt_kms_key_id"] = key
+		}
+		said, err := aboutOf(v).merge(only).code(code, digest, d.CodeType, d.CodeFilename).encode()
+		return domain.FunctionDeployed{
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: digest, Size: int64(len(code)), Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+		}, err
+	})
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, s.showCodeOf(f, f.Head, nil))
+}
+
+func (s *Server) updateConfig(c *call) error {
+	d, set, err := c.read()
+	if err != nil {
+		return err
+	}
+	ref, _, err := s.changeable(c)
+	if err != nil {
+		return err
+	}
+	if d.FuncName != "" && d.FuncName != ref.Function.Name {
+		return fault("FSS.1002", "func_name names another function than the path: a function keeps its name")
+	}
+	f, err := s.Door.Change(c.r.Context(), ref.Function, func(now functions.Function, exists bool) (domain.Event, error) {
+		if !exists {
+			return nil, fault("FSS.1051", "")
+		}
+		v := now.Head
+		if d.Runtime == "" {
+			d.Runtime = settings(aboutOf(v).Settings).text("runtime")
+		}
+		if err := d.apply(&v, false); err != nil {
+			return nil, err
+		}
+		if err := agencyStays(now.Head, v); err != nil {
+			return nil, err
+		}
+		said, err := aboutOf(v).merge(set).encode()
+		return domain.FunctionDeployed{
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: v.Code, Size: v.Size, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+		}, err
+	})
+	if err != nil {
+		return err
+	}
+	if f, err = s.limit(c, f, d.Strategy.max()); err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, s.show(f, f.Head))
+}
+
+// agencyStays refuses to take the agency from a version that addresses a target.
+func agencyStays(old, changed functions.Version) error {
+	if changed.Agency == "" && old.Agency != "" && (old.Policy.OnSuccess != "" || old.Policy.OnFailure != "") {
+		return fault("FSS.1021", fmt.Sprintf("the asynchronous configuration addresses %s, for which the function needs its agency (xrole): remove the destination first",
+			strings.Trim(string(old.Policy.OnSuccess)+" "+string(old.Policy.OnFailure), " ")))
+	}
+	return nil
+}
+
+// changeable is the function of the path, if it is one whose code and configuration may change: a published version's may
+// not.
+func (s *Server) changeable(c *call) (Ref, functions.Function, error) {
+	ref, f, err := s.function(c)
+	if err == nil && (ref.Alias || ref.Qualifier != Latest) {
+		err = fault("FSS.1015", fmt.Sprintf("%s names a version that stays as it is: change the function itself, or its version latest", short(ref.Qualifier, 70)))
+	}
+	return ref, f, err
+}
+
+func (s *Server) showConfig(c *call) error {
+	_, f, v, err := s.version(c)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, s.show(f, v))
+}
+
+func (s *Server) showCode(c *call) error {
+	_, f, v, err := s.version(c)
+	if err != nil {
+		return err
+	}
+	module, err := s.Door.Blobs.Get(c.r.Context(), v.Code)
+	if err != nil {
+		return domain.Reject(domain.CodeUnavailable, "the code cannot be read: "+err.Error(), "")
+	}
+	return c.reply(http.StatusOK, s.showCodeOf(f, v, module))
+}
+
+func (s *Server) deleteFunction(c *call) error {
+	ref, f, err := s.function(c)
+	switch {
+	case err != nil:
+		return err
+	case ref.Alias:
+		return fault("FSS.1015", "the URN names an alias: delete the alias, or name its version")
+	case ref.Qualified && ref.Qualifier == Latest:
+		return fault("FSS.1015", "the version latest cannot be deleted alone: name the function without it to delete the whole")
+	case ref.Qualified:
+		if err := deletable(f, ref.Qualifier); err != nil {
+			return err
+		}
+		_, err = s.change(c, ref.Function, func(now functions.Function) (domain.Event, error) {
+			return domain.VersionDeleted{Function: now.ID, Expected: now.Revision, Version: ref.Qualifier}, deletable(now, ref.Qualifier)
+		})
+	default:
+		err = s.Door.Delete(c.r.Context(), ref.Function)
+	}
+	if err != nil {
+		return err
+	}
+	return c.empty(http.StatusNoContent)
+}
+
+func deletable(f functions.Function, version string) error {
+	if _, ok := f.Version(version); !ok {
+		return fault("FSS.1052", "")
+	}
+	for _, a := range f.Aliases {
+		if a.Other == version {
+			return fault("FSS.1094", fmt.Sprintf("alias %s has the version for its additional version", a.Name))
+		}
+		if a.Version == version {
+			return fault("FSS.1066", fmt.Sprintf("alias %s names the version: delete the alias first", a.Name))
+		}
+	}
+	return nil
+}
+
+// change makes a change of a function that exists.
+func (s *Server) change(c *call, f domain.FunctionID, event func(now functions.Function) (domain.Event, error)) (functions.Function, error) {
+	return s.Door.Change(c.r.Context(), f, func(now functions.Function, exists bool) (domain.Event, error) {
+		if !exists {
+			return nil, fault("FSS.1051", "")
+		}
+		return event(now)
+	})
+}
+
+func (s *Server) listFunctions(c *call) error {
+	q := c.r.URL.Query()
+	marker, err := number(q.Get("marker"), "marker", 0, 0, 1<<31-1)
+	if err != nil {
+		return err
+	}
+	most, err := strconv.Atoi(q.Get("maxitems"))
+	if q.Get("maxitems") != "" && (err != nil || most < 0) {
+		return fault("FSS.1001", fmt.Sprintf("maxitems %q is not a number from 0 on", short(q.Get("maxitems"), 20)))
+	}
+	if most == 0 || most > maxFunctions {
+		most = maxFunctions
+	}
+	var all []functions.Function
+	for _, f := range s.Registry.List(c.project) {
+		if p := q.Get("package_name"); (p == "" || p == f.ID.Package) && strings.Contains(f.ID.Name, q.Get("func_name")) {
+			all = append(all, f)
+		}
+	}
+	page, next := window(all, marker, most)
+	out := []object{}
+	for _, f := range page {
+		out = append(out, s.show(f, f.Head))
+	}
+	answer := object{"functions": out, "count": len(all)}
+	if next > 0 {
+		answer["next_marker"] = next
+	}
+	return c.reply(http.StatusOK, answer)
+}
+
+// window is a page of a list, and where the next one begins; 0 if there is none.
+func window[T any](all []T, from, most int) (page []T, next int) {
+	from = min(max(from, 0), len(all))
+	to := min(from+most, len(all))
+	if to < len(all) {
+		next = to
+	}
+	return all[from:to], next
+}
+
+// number reads a query parameter.
+func number(s, name string, otherwise, low, high int) (int, error) {
+	if s == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fault("FSS.1001", fmt.Sprintf("%s %q is out of range: allowed are %d to %d", name, short(s, 20), low, high))
+	}
+	return n, nil
+}
+
+type object = map[string]any
+
+// show is a version as FunctionGraph's function object.
+func (s *Server) show(f functions.Function, v functions.Version) object {
+	a := aboutOf(v)
+	out := object{"runtime": runtimeWasm, "handler": "-", "type": "v2"}
+	for name, value := range a.Settings {
+		out[name] = value
+	}
+	mb := (v.Limits.Memory + 1<<20 - 1) >> 20
+	maps.Copy(out, object{
+		"func_id": f.ID.String(), "resource_id": f.ID.String(), "func_urn": f.ID.Version(v.Version), "func_name": f.ID.Name, "domain_id": "", "namespace": f.ID.Project,
+		"project_name": f.ID.Project, "package": f.ID.Package, "timeout": int64((v.Limits.Timeout + time.Second - 1) / time.Second), "memory_size": mb,
+		"cpu": mb*100/128 + 200, "code_type": a.CodeType, "code_filename": a.Filename, "code_size": v.Size, "digest": a.Digest, "version": v.Version,
+		"image_name": imageName(v), "xrole": v.Agency, "last_modified": zuluTime(v.DeployedAt), "strategy_config": object{"concurrency": f.MaxInstances, "concurrent_num": 1},
+		"long_time": false, "depend_list": []string{}, "depend_version_list": []string{}, "dependencies": []string{},
+	})
+	return out
+}
+
+// imageName names a build of a version.
+func imageName(v functions.Version) string {
+	return v.Version + "-" + v.DeployedAt.Time().UTC().Format("060102150405") + "@" + strings.TrimPrefix(v.Code.String(), "sha256:")[:5]
+}
+
+// showCodeOf is a version's code; without the module only what it is.
+func (s *Server) showCodeOf(f functions.Function, v functions.Version, module []byte) object {
+	all := s.show(f, v)
+	out := object{"func_code": object{"file": base64.StdEncoding.EncodeToString(module), "link": ""}}
+	if module == nil {
+		out["func_code"] = object{}
+	}
+	for _, name := range []string{
+		"func_urn", "func_name", "domain_id", "runtime", "code_type", "code_filename", "code_size", "digest", "last_modified", "strategy_config", "depend_list", "depend_version_list", "dependencies",
+	} {
+		out[name] = all[name]
+	}
+	return out
+}
