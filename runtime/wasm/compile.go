@@ -19,7 +19,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	module = rewrite(module, f)
+	module, initial := rewrite(module, f)
 	select {
 	case h.compilers <- struct{}{}:
 	case <-ctx.Done():
@@ -44,7 +44,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	select {
 	case r := <-done:
 		if r.m != nil {
-			r.m.facts = f
+			r.m.facts, r.m.initial = f, initial
 		}
 		return r.m, r.err
 	case <-giveUp.C:

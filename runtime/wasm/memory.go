@@ -108,6 +108,7 @@ func (p *slabs) close() {
 type memory struct {
 	pool    *slabs
 	limit   uint64 // bytes
+	initial *image // what it begins with; nil for zeros
 	slab    *slab
 	peak    uint64 // bytes, the largest size it had
 	refused bool   // a growth passed the limit
@@ -123,7 +124,9 @@ var (
 func (m *memory) Allocate(_, most uint64) experimental.LinearMemory {
 	n := max(min(most, m.limit), 1)
 	if m.slab == nil {
-		m.slab, m.err = m.pool.get(n)
+		if m.slab, m.err = m.pool.get(n); m.slab != nil && m.initial != nil {
+			m.initial.writeTo(m.slab.b)
+		}
 	}
 	return m
 }
@@ -146,7 +149,7 @@ func (m *memory) Free() {}
 // release gives the memory back. Nothing of the guest may run any more.
 func (m *memory) release() {
 	if m.slab != nil {
-		m.pool.put(m.slab, m.peak)
+		m.pool.put(m.slab, max(m.peak, m.initial.end()))
 	}
 	*m = memory{pool: m.pool}
 }

@@ -78,43 +78,62 @@ func (m *Module) run(ctx context.Context, a Attempt, start bool) (o Outcome) {
 		return Outcome{Kind: domain.FailedPlatform, Error: errClosed.Error()}
 	}
 	defer m.host.leave()
+	var s *snapshot
+	if start {
+		s = m.snapshotFor(ctx, &a)
+		began = time.Now()
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Limits.Timeout, errTimeout)
 	defer cancel()
 	box := m.host.boxes.get()
 	box.begin(ctx, &a)
-	err := m.call(ctx, box, &a, start)
+	err := m.call(ctx, box, &a, start, s)
 	o = box.outcome(err)
 	box.end()
 	m.host.boxes.put(box)
 	return o
 }
 
-// call makes an instance, runs it and closes it. When it returns, nothing of the guest runs any more.
-func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool) (err error) {
+// call makes an instance, over a snapshot when there is one, runs it and closes it. When it returns, nothing of the guest
+// runs any more.
+func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool, s *snapshot) error {
+	initial := m.initial
+	if m.facts.reactor {
+		box.initialise()
+	}
+	if s != nil {
+		initial = s.image
+	}
+	ctx = box.within(ctx)
+	mod, err := m.instance(ctx, box, a, initial)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = mod.Close(context.Background()) }() // nothing is open, so nothing can fail
+	switch {
+	case !start:
+		return nil
+	case m.facts.reactor:
+		return m.react(ctx, mod, box, a, s)
+	}
+	_, err = mod.ExportedFunction(startName).Call(ctx)
+	return err
+}
+
+// instance makes one whose memory begins with an image.
+func (m *Module) instance(ctx context.Context, box *sandbox, a *Attempt, initial *image) (api.Module, error) {
 	config := box.config
 	if len(a.Args) > 0 {
 		config = config.WithArgs(a.Args...)
 	}
 	for _, e := range a.Env {
-		if m.facts.reactor && strings.HasPrefix(e[0], contextPrefix) {
+		if m.facts.reactor && isContext(e[0]) {
 			continue
 		}
 		config = config.WithEnv(e[0], e[1])
 	}
-	ctx = context.WithValue(ctx, sandboxKey{}, box)
-	mod, err := m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), config)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = mod.Close(context.Background()) }() // nothing is open, so nothing can fail
-	if !start {
-		return nil
-	}
-	if m.facts.reactor {
-		return m.react(ctx, mod)
-	}
-	_, err = mod.ExportedFunction(startName).Call(ctx)
-	return err
+	box.memory.initial = initial
+	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), config)
 }
 
 // unmade is the error of an instance that could not be made.

@@ -26,6 +26,7 @@ type sandbox struct {
 	chance rand.ChaCha8
 	memory memory
 
+	reached bool   // the guest called what a snapshot cannot follow
 	context []byte // what the guest's imports of the attempt's context give; made when it is asked for
 }
 
@@ -44,9 +45,28 @@ func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 	s.stdin.Reset(a.Event)
 	s.stdout = output{limit: int(a.Limits.MaxOutput)}
 	s.stderr.reset()
+	s.reached = false
 	s.clock = clock{start: a.Start.UnixNano()}
 	s.chance.Seed(a.Seed)
 	s.memory.limit = uint64(a.Limits.Memory)
+}
+
+// initialise gives the guest the clock and the chance of an initialisation, which are the same in every attempt.
+func (s *sandbox) initialise() {
+	s.clock = clock{start: initialTime.UnixNano()}
+	s.chance.Seed([32]byte{})
+}
+
+// initialised gives it those of its attempt. What ran while it initialised stays on the monotonic clock, which never goes
+// back.
+func (s *sandbox) initialised(a *Attempt) {
+	s.clock = clock{start: a.Start.UnixNano(), before: s.clock.before + s.clock.passed}
+	s.chance.Seed(a.Seed)
+}
+
+// within is a context by which the host's functions find the sandbox.
+func (s *sandbox) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, sandboxKey{}, s)
 }
 
 // end gives everything back that the attempt held; the instance must be closed.
@@ -84,6 +104,7 @@ const clockStep = int64(time.Microsecond)
 type clock struct {
 	start  int64 // Unix nanoseconds
 	passed int64 // nanoseconds since
+	before int64 // nanoseconds that the monotonic clock showed at the start
 }
 
 func (c *clock) wall() (sec int64, nsec int32) {
@@ -99,7 +120,7 @@ func (c *clock) wall() (sec int64, nsec int32) {
 // monotonic is never 0, which some runtimes take for a broken clock.
 func (c *clock) monotonic() int64 {
 	c.passed += clockStep
-	return c.passed
+	return c.before + c.passed
 }
 
 // output collects what the guest prints. Passing the limit stops the guest.
