@@ -21,7 +21,6 @@ const imageGrain = 4 << 10
 // imageOf takes a copy of memory.
 func imageOf(memory []byte) *image {
 	m := &image{size: uint64(len(memory))}
-	var zeros [imageGrain]byte
 	for at := 0; at < len(memory); {
 		end := at
 		for end < len(memory) && !bytes.Equal(memory[end:min(end+imageGrain, len(memory))], zeros[:min(imageGrain, len(memory)-end)]) {
@@ -54,7 +53,65 @@ func (m *image) end() uint64 {
 
 // writeTo writes the pieces into memory that is all zero.
 func (m *image) writeTo(memory []byte) {
+	if m == nil {
+		return
+	}
 	for _, p := range m.pieces {
 		copy(memory[p.at:], p.bytes)
+	}
+}
+
+// clear makes memory that holds the image, and zeros elsewhere, all zero.
+func (m *image) clear(memory []byte) {
+	if m == nil {
+		return
+	}
+	for _, p := range m.pieces {
+		clear(memory[p.at:][:len(p.bytes)])
+	}
+}
+
+// repair makes memory hold the image from one address to another, whatever was there. It writes only where something
+// differs: most of what a guest has it never writes to, and reading is cheaper, most of all of pages that the kernel never
+// had to make.
+func (m *image) repair(memory []byte, from, to uint64) {
+	var pieces []piece
+	if m != nil {
+		pieces = m.pieces
+	}
+	for _, p := range pieces {
+		begin, end := max(p.at, from), min(p.at+uint64(len(p.bytes)), to)
+		if begin >= end {
+			continue
+		}
+		repairZeros(memory[from:begin])
+		repairBytes(memory[begin:end], p.bytes[begin-p.at:])
+		from = end
+	}
+	if from < to {
+		repairZeros(memory[from:to])
+	}
+}
+
+var zeros [imageGrain]byte
+
+func repairZeros(memory []byte) {
+	for len(memory) > 0 {
+		n := min(imageGrain, len(memory))
+		if !bytes.Equal(memory[:n], zeros[:n]) {
+			clear(memory[:n])
+		}
+		memory = memory[n:]
+	}
+}
+
+// repairBytes makes memory equal to the beginning of want.
+func repairBytes(memory, want []byte) {
+	for len(memory) > 0 {
+		n := min(imageGrain, len(memory))
+		if !bytes.Equal(memory[:n], want[:n]) {
+			copy(memory, want[:n])
+		}
+		memory, want = memory[n:], want[n:]
 	}
 }
