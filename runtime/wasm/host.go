@@ -13,11 +13,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"golang.org/x/sync/singleflight"
 )
-
-const wasiModule = wasi_snapshot_preview1.ModuleName
 
 // features are what a module may use; see the package's comment.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst
@@ -101,7 +98,9 @@ func newEngine(ctx context.Context, config wazero.RuntimeConfig) (_ *engine, err
 			err = errors.Join(err, e.Close(ctx))
 		}
 	}()
-	if _, err = wasi_snapshot_preview1.Instantiate(ctx, e); err != nil {
+	wasi := e.NewHostModuleBuilder(wasiModule)
+	exportWASI(wasi)
+	if _, err = wasi.Instantiate(ctx); err != nil {
 		return nil, err
 	}
 	if err = offerContext(ctx, e); err != nil {

@@ -105,7 +105,7 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool,
 		initial = s.image
 	}
 	ctx = box.within(ctx)
-	mod, err := m.instance(ctx, box, a, initial)
+	mod, err := m.instance(ctx, box, initial)
 	if err != nil {
 		return err
 	}
@@ -121,19 +121,9 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool,
 }
 
 // instance makes one whose memory begins with an image.
-func (m *Module) instance(ctx context.Context, box *sandbox, a *Attempt, initial *image) (api.Module, error) {
-	config := box.config
-	if len(a.Args) > 0 {
-		config = config.WithArgs(a.Args...)
-	}
-	for _, e := range a.Env {
-		if m.facts.reactor && isContext(e[0]) {
-			continue
-		}
-		config = config.WithEnv(e[0], e[1])
-	}
-	box.memory.initial = initial
-	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), config)
+func (m *Module) instance(ctx context.Context, box *sandbox, initial *image) (api.Module, error) {
+	box.memory.initial, box.reactor = initial, m.facts.reactor
+	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.config)
 }
 
 // unmade is the error of an instance that could not be made.

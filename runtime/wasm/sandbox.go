@@ -13,9 +13,10 @@ import (
 )
 
 // sandbox is everything a guest can reach. One serves one attempt at a time and is then used again: its configuration
-// holds its own readers, writers and clock, so an attempt adds only arguments and environment to it.
+// holds its own readers, writers and clock, so an attempt adds nothing to it.
 type sandbox struct {
 	ctx    context.Context // of the attempt; done when the guest must stop
+	args   []string        // of the attempt
 	env    [][2]string     // of the attempt, with those of its context
 	config wazero.ModuleConfig
 
@@ -26,6 +27,7 @@ type sandbox struct {
 	chance rand.ChaCha8
 	memory memory
 
+	reactor bool   // the guest is one
 	reached bool   // the guest called what a snapshot cannot follow
 	context []byte // what the guest's imports of the attempt's context give; made when it is asked for
 }
@@ -41,7 +43,7 @@ func newSandbox(pool *slabs) *sandbox {
 }
 
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
-	s.ctx, s.env = ctx, a.Env
+	s.ctx, s.args, s.env = ctx, a.Args, a.Env
 	s.stdin.Reset(a.Event)
 	s.stdout = output{limit: int(a.Limits.MaxOutput)}
 	s.stderr.reset()
@@ -71,7 +73,7 @@ func (s *sandbox) within(ctx context.Context) context.Context {
 
 // end gives everything back that the attempt held; the instance must be closed.
 func (s *sandbox) end() {
-	s.ctx, s.env, s.context = nil, nil, nil
+	s.ctx, s.args, s.env, s.context = nil, nil, nil, nil
 	s.stdin.Reset(nil)
 	s.stdout = output{}
 	s.memory.release()

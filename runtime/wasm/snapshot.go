@@ -118,7 +118,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	box.begin(ctx, &alone)
 	defer box.end()
 	box.initialise()
-	mod, err := m.instance(watch(box.within(ctx), m.engine.watched), box, &alone, m.initial)
+	mod, err := m.instance(watch(box.within(ctx), m.engine.watched), box, m.initial)
 	if err != nil {
 		return nil
 	}

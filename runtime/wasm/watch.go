@@ -7,7 +7,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 // watchedModule is the name of a second copy of WASI, whose functions say that they were called. Initialisations of which a
@@ -54,7 +53,7 @@ func (watcher) Abort(context.Context, api.Module, api.FunctionDefinition, error)
 // watched makes the copy in a runtime.
 func watched(ctx context.Context, r wazero.Runtime) (api.Module, error) {
 	b := r.NewHostModuleBuilder(watchedModule)
-	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
+	exportWASI(b)
 	compiled, err := b.Compile(experimental.WithFunctionListenerFactory(ctx, watcher{}))
 	if err != nil {
 		return nil, err
