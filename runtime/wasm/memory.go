@@ -92,8 +92,8 @@ func (p *slabs) put(s *slab, touched uint64) {
 func (p *slabs) pop(class int, held *image) *slab {
 	f := p.free[class]
 	for _, want := range []*image{held, nil} {
-		for i := len(f) - 1; i >= 0; i-- {
-			if f[i].image == want {
+		for i, s := range slices.Backward(f) {
+			if s.image == want {
 				return p.take(class, i)
 			}
 		}

@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,6 +197,29 @@ func TestSnapshotOfLanguages(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Attempts that come while a snapshot is made, and those over several snapshots at once, give what they give alone.
+func TestSnapshotsAtOnce(t *testing.T) {
+	h := open(t)
+	m, alone := load(t, h, inputs().Bytes()), load(t, open(t), inputs().Bytes())
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				a := attempt("")
+				a.Seed[0], a.Args = byte(i%3), []string{strings.Repeat("x", (g+i)%4)}
+				o := m.Run(context.Background(), a)
+				if want := alone.Run(context.Background(), a); o.Kind != "" || string(o.Result) != string(want.Result) {
+					t.Errorf("%+v, want %+v", o, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if good, tried := kept(m); good != 4 || tried != 4 {
+		t.Errorf("%d snapshots of %d tries", good, tried)
 	}
 }
 
