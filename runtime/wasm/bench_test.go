@@ -3,6 +3,9 @@ package wasm
 import (
 	"bytes"
 	"context"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,72 +16,170 @@ import (
 	"deed/runtime/wasm/wasmtest"
 )
 
-// BenchmarkAttempt runs each module through Run and through wazero as it comes, in the same process; the metric x/stock is
-// how many times cheaper Run is. Stock runs once with and once without the stop on a done context.
+var benchmarkEvent = []byte(`{"hello":"world","n":[1,2,3]}`)
+
+// benchmarkTurn is for how long the same is done before the next takes its turn: long enough to have its own data in the
+// processor's caches, short enough for a noisy machine to hit all alike.
+const benchmarkTurn = 50 * time.Millisecond
+
+// BenchmarkAttempt runs each module in turn through Run and through wazero as it comes, which makes an instance and calls
+// it. Its b.N counts turns. The metrics are medians of the turns' means, in µs, and:
+//
+//   - of-plain: the cost of Run as a fraction of that of wazero without a stop on a done context.
+//   - of-stoppable: as a fraction of wazero's with one.
+//   - unstoppable-of-plain: what of-plain would be without the stop, which costs each loop of the guest.
 func BenchmarkAttempt(b *testing.B) {
-	event := []byte(`{"hello":"world","n":[1,2,3]}`)
-	for _, guest := range []struct {
-		name   string
-		module func(testing.TB) []byte
-	}{
-		{"tiny-echo", func(testing.TB) []byte { return wasmtest.Echo() }},
-		{"go-echo", func(tb testing.TB) []byte { return example(tb, "echo") }},
-	} {
-		b.Run(guest.name, func(b *testing.B) {
-			module := guest.module(b)
-			stock := map[string]time.Duration{}
-			for _, stop := range []bool{true, false} {
-				name := map[bool]string{true: "stock-stoppable", false: "stock"}[stop]
-				b.Run(name, func(b *testing.B) {
-					ctx := context.Background()
-					r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCloseOnContextDone(stop))
-					defer r.Close(ctx)
-					wasi_snapshot_preview1.MustInstantiate(ctx, r)
-					compiled, err := r.CompileModule(ctx, module)
-					if err != nil {
-						b.Fatal(err)
+	benchmarkGuests(b, func(b *testing.B, module []byte) {
+		plain, stoppable := plainAttempt(b, module, false), plainAttempt(b, module, true)
+		run, bare := runAttempt(b, open(b), module), runAttempt(b, unstoppable(b), module)
+		var times [4][]float64
+		b.ResetTimer()
+		for range b.N {
+			for i, f := range []func(){plain, stoppable, run, bare} {
+				runtime.GC() // nobody pays for another's garbage
+				n, began := 0, time.Now()
+				for time.Since(began) < benchmarkTurn {
+					f()
+					n++
+				}
+				times[i] = append(times[i], float64(time.Since(began))/float64(n))
+			}
+		}
+		var p50 [4]float64
+		for i := range times {
+			p50[i] = median(times[i])
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(p50[0]/1e3, "plain-µs")
+		b.ReportMetric(p50[2]/1e3, "run-µs")
+		b.ReportMetric(p50[2]/p50[0], "of-plain")
+		b.ReportMetric(p50[2]/p50[1], "of-stoppable")
+		b.ReportMetric(p50[3]/p50[0], "unstoppable-of-plain")
+	})
+}
+
+// BenchmarkCores does the same attempts one after the other and on all cores. The metric x-one-core is how many times
+// faster all cores are: the median of turns.
+func BenchmarkCores(b *testing.B) {
+	benchmarkGuests(b, func(b *testing.B, module []byte) {
+		run := runAttempt(b, open(b), module)
+		rate := func(workers int) float64 {
+			var done [64]int
+			var wg sync.WaitGroup
+			began := time.Now()
+			for w := range min(workers, len(done)) {
+				wg.Go(func() {
+					for time.Since(began) < benchmarkTurn {
+						run()
+						done[w]++
 					}
-					b.ReportAllocs()
-					b.ResetTimer()
-					for range b.N {
-						var out bytes.Buffer
-						mod, err := r.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").
-							WithStdin(bytes.NewReader(event)).WithStdout(&out).WithEnv("DEED_ATTEMPT", "1"))
-						if err != nil {
-							b.Fatal(err)
-						}
-						mod.Close(ctx)
-						if !bytes.Equal(out.Bytes(), event) {
-							b.Fatal(out.String())
-						}
-					}
-					stock[name] = b.Elapsed() / time.Duration(b.N)
 				})
 			}
-			h := open(b)
-			m := load(b, h, module)
-			a := Attempt{Args: []string{"f"}, Env: [][2]string{{"DEED_ATTEMPT", "1"}}, Event: event, Limits: domain.DefaultLimits()}
-			check := func(b *testing.B, o Outcome) {
-				if o.Kind != "" || !bytes.Equal(o.Result, event) {
-					b.Fatalf("%+v", o)
+			wg.Wait()
+			sum := 0
+			for _, n := range done {
+				sum += n
+			}
+			return float64(sum) / time.Since(began).Seconds()
+		}
+		var ratios []float64
+		b.ResetTimer()
+		for range b.N {
+			one := rate(1)
+			ratios = append(ratios, rate(runtime.GOMAXPROCS(0))/one)
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(median(ratios), "x-one-core")
+	})
+}
+
+// BenchmarkRun is Run alone, for profiles.
+func BenchmarkRun(b *testing.B) {
+	benchmarkGuests(b, func(b *testing.B, module []byte) {
+		run := runAttempt(b, open(b), module)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			run()
+		}
+	})
+}
+
+func benchmarkGuests(b *testing.B, f func(*testing.B, []byte)) {
+	for _, name := range []string{"tiny-echo", "c-echo", "rust-echo", "js-echo", "reactor", "echo"} {
+		b.Run(name, func(b *testing.B) {
+			module := wasmtest.Echo()
+			for _, l := range languages {
+				if l.name == name {
+					module = l.build(b)
 				}
 			}
-			b.Run("run", func(b *testing.B) {
-				b.ReportAllocs()
-				for range b.N {
-					check(b, m.Run(context.Background(), a))
-				}
-				each := b.Elapsed() / time.Duration(b.N)
-				b.ReportMetric(float64(stock["stock-stoppable"])/float64(each), "x/stoppable")
-				b.ReportMetric(float64(stock["stock"])/float64(each), "x/stock")
-			})
-			b.Run("run-parallel", func(b *testing.B) {
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						check(b, m.Run(context.Background(), a))
-					}
-				})
-			})
+			f(b, module)
 		})
 	}
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// runAttempt loads a module and gives what runs it.
+func runAttempt(b *testing.B, h *Host, module []byte) func() {
+	m := load(b, h, module)
+	a := Attempt{Args: []string{"f"}, Env: told, Event: benchmarkEvent, Limits: domain.DefaultLimits()}
+	run := func() {
+		if o := m.Run(context.Background(), a); o.Kind != "" || !bytes.Equal(o.Result, benchmarkEvent) {
+			b.Errorf("%+v", o)
+		}
+	}
+	run()
+	return run
+}
+
+// plainAttempt compiles a module and gives what instantiates and calls it, as wazero's examples do.
+func plainAttempt(b *testing.B, module []byte, stop bool) func() {
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCloseOnContextDone(stop))
+	b.Cleanup(func() { r.Close(ctx) })
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	if err := offerContext(ctx, r); err != nil {
+		b.Fatal(err)
+	}
+	compiled, err := r.CompileModule(ctx, module)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx = (&sandbox{env: told}).within(ctx)
+	return func() {
+		var out bytes.Buffer
+		config := wazero.NewModuleConfig().WithName("").WithStartFunctions(startName, initializeName).
+			WithStdin(bytes.NewReader(benchmarkEvent)).WithStdout(&out).WithArgs("f").WithEnv("DEED_ATTEMPT", "1")
+		mod, err := r.InstantiateModule(ctx, compiled, config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if run := mod.ExportedFunction(runName); run != nil {
+			if _, err := run.Call(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+		mod.Close(ctx)
+		if !bytes.Equal(out.Bytes(), benchmarkEvent) {
+			b.Fatal(out.String())
+		}
+	}
+}
+
+// unstoppable is a host whose guests run until they end by themselves.
+func unstoppable(b *testing.B) *Host {
+	ctx := context.Background()
+	h := open(b)
+	stoppable := h.engine
+	var err error
+	if h.engine, err = newEngine(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { stoppable.Close(ctx) })
+	return h
 }

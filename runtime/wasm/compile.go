@@ -21,7 +21,8 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	if module, _, err = meter.Rewrite(rewrite(module, f), meter.Options{}); err != nil {
+	module, initial := rewrite(module, f)
+	if module, _, err = meter.Rewrite(module, meter.Options{Stack: maxStack}); err != nil {
 		return nil, &BadModuleError{cut(err.Error(), maxError)}
 	}
 	select {
@@ -48,7 +49,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	select {
 	case r := <-done:
 		if r.m != nil {
-			r.m.facts = f
+			r.m.facts, r.m.initial = f, initial
 		}
 		return r.m, r.err
 	case <-giveUp.C:

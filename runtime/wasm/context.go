@@ -21,6 +21,9 @@ const deedModule = "deed"
 // contextPrefix begins the names of the variables that tell of the attempt.
 const contextPrefix = "DEED_"
 
+// isContext reports whether a variable tells of the attempt.
+func isContext(name string) bool { return strings.HasPrefix(name, contextPrefix) }
+
 // contextOf gives the attempt's context: a JSON object made of the variables that tell of it. Members whose variable is
 // missing, or is no number where one is due, have their zero value.
 func contextOf(env [][2]string) []byte {
@@ -70,6 +73,7 @@ var errOutside = errors.New("context_read: out of bounds memory access")
 func offerContext(ctx context.Context, r wazero.Runtime) error {
 	of := func(ctx context.Context) []byte {
 		s := ctx.Value(sandboxKey{}).(*sandbox)
+		s.reached = true
 		if s.context == nil {
 			s.context = contextOf(s.env)
 		}

@@ -7,6 +7,9 @@
 // no chance but those it is given: the clock starts at Attempt.Start and moves by clockStep with each reading and by what
 // the guest slept; random bytes come from Attempt.Seed. The same module, attempt and architecture give the same bytes.
 //
+// What a reactor's initialisation leaves behind is kept and used again, if it is sound to: see snapshot. Its clock and its
+// random bytes are the same in every attempt.
+//
 // A module may use WebAssembly 2.0 (with SIMD) and extended constant expressions. Exception handling is off, because every
 // try block that is entered copies the guest's stack to the host; so are threads, tail calls and garbage-collected types.
 //

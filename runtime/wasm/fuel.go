@@ -19,6 +19,7 @@ const slice = 4_000_000
 // fuel is what an attempt may use, and has been given.
 type fuel struct {
 	limit   int64 // 0: none but the time
+	before  int64 // what the initialisation used whose snapshot the attempt began with
 	granted int64
 	used    int64 // once it has ended
 	spent   bool  // it used more than the limit
@@ -29,11 +30,14 @@ func (s *sandbox) more(left int64) int64 {
 	if s.ctx.Err() != nil {
 		panic(errStopped)
 	}
-	if f := &s.fuel; f.limit > 0 && f.granted-left > f.limit {
-		f.used, f.spent = f.granted-left, true
+	if f := &s.fuel; f.limit > 0 && f.before+f.granted-left > f.limit {
+		f.used, f.spent = f.before+f.granted-left, true
 		panic(errStopped)
 	}
 	add := slice - left
+	if f := &s.fuel; f.limit > 0 { // never more than it may use: it stops at the same point whatever the slices are
+		add = min(add, f.limit-f.before-f.granted)
+	}
 	s.fuel.granted += add
 	return add
 }
@@ -47,10 +51,16 @@ func offerFuel(b wazero.HostModuleBuilder) {
 	}), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).Export(meter.ImportMore)
 }
 
-// measure reads what an instance has used.
+// maxStack is how deep a guest may recurse, in bytes of the host's stack. The engine itself would let it have 400 MB.
+const maxStack = 8 << 20
+
+// measure reads what an instance has used, and whether it went too deep.
 func (s *sandbox) measure(mod api.Module) {
+	if g := mod.ExportedGlobal(meter.Room); g != nil {
+		s.deep = int64(g.Get()) < 0 //nolint:gosec // an i64
+	}
 	if g := mod.ExportedGlobal(meter.Fuel); g != nil && !s.fuel.spent {
-		s.fuel.used = s.fuel.granted - int64(g.Get()) //nolint:gosec // an i64
+		s.fuel.used = s.fuel.before + s.fuel.granted - int64(g.Get()) //nolint:gosec // an i64
 		s.fuel.spent = s.fuel.limit > 0 && s.fuel.used > s.fuel.limit
 	}
 }

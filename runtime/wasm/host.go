@@ -7,18 +7,16 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"golang.org/x/sync/singleflight"
 
 	"deed/runtime/wasm/meter"
 )
-
-const wasiModule = wasi_snapshot_preview1.ModuleName
 
 // features are what a module may use; see the package's comment.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesExtendedConst
@@ -35,8 +33,8 @@ type Config struct {
 
 // Host holds the engine and the compiled modules. It is safe for use from many goroutines.
 type Host struct {
-	engine  wazero.Runtime
-	bare    wazero.Runtime // without a cache on disk, for when that one is broken; nil without CacheDir
+	engine  *engine
+	bare    *engine // without a cache on disk, for when that one is broken; nil without CacheDir
 	cache   wazero.CompilationCache
 	offered map[[2]string]bool // module and name of what a module may import
 
@@ -44,6 +42,8 @@ type Host struct {
 	patience  time.Duration // for one compile
 	boxes     sandboxes
 	flights   singleflight.Group
+
+	snapshotBytes atomic.Int64 // of all modules' snapshots
 
 	mu      sync.Mutex // guards what follows
 	modules map[[sha256.Size]byte]*Module
@@ -92,15 +92,31 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	return h, nil
 }
 
-func newEngine(ctx context.Context, config wazero.RuntimeConfig) (wazero.Runtime, error) {
-	r := wazero.NewRuntimeWithConfig(ctx, config)
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
+// engine is what compiles modules and runs them.
+type engine struct {
+	wazero.Runtime
+	watched api.Module // see there
+}
+
+func newEngine(ctx context.Context, config wazero.RuntimeConfig) (_ *engine, err error) {
+	e := &engine{Runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close(ctx))
+		}
+	}()
+	wasi := e.NewHostModuleBuilder(wasiModule)
+	exportWASI(wasi)
+	if _, err = wasi.Instantiate(ctx); err != nil {
+		return nil, err
 	}
-	if err := offerContext(ctx, r); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
+	if err = offerContext(ctx, e); err != nil {
+		return nil, err
 	}
-	return r, nil
+	if e.watched, err = watched(ctx, e); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Close waits for the attempts and compiles that are under way, and then frees everything. It does not stop attempts: end
@@ -124,7 +140,7 @@ func (h *Host) Close(ctx context.Context) error {
 
 func (h *Host) shut(ctx context.Context) error {
 	var errs []error
-	for _, r := range []wazero.Runtime{h.engine, h.bare} {
+	for _, r := range []*engine{h.engine, h.bare} {
 		if r != nil {
 			errs = append(errs, r.Close(ctx))
 		}

@@ -15,9 +15,12 @@ import (
 // Module is a compiled module. It lives as long as its host, and is safe for use from many goroutines.
 type Module struct {
 	host     *Host
-	engine   wazero.Runtime // which compiled it
+	engine   *engine // which compiled it
 	compiled wazero.CompiledModule
 	facts    facts
+	initial  *image // of memory, for what compiled has no data segments
+
+	snapshots snapshots
 }
 
 // Check compiles a module and makes one instance of it, without running it. The error is a *BadModuleError when

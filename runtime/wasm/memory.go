@@ -2,16 +2,18 @@ package wasm
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/tetratelabs/wazero/experimental"
 )
 
 // A slab is address space for one linear memory, reserved once and touched page by page by its guests. It costs real
-// memory only where it was touched. All bytes of a slab in the pool are zero.
+// memory only where it was touched. A slab in the pool holds its image, and zeros everywhere else.
 type slab struct {
 	b     []byte // len is the reserve
 	class int
+	image *image // nil for zeros only
 }
 
 // Reserves are powers of two, from 1 MiB to the 4 GiB that 32-bit memory can address; class 0 is 1 MiB.
@@ -28,29 +30,38 @@ type slabs struct {
 	closed bool
 }
 
-// keptSlabs is more than the attempts that a node of some 16 cores runs at once; with 4 MiB touched they hold 128 MiB.
+// keptSlabs is more than the attempts that a node of some 16 cores runs at once; with keptBytes touched they hold 128 MiB.
 const keptSlabs = 32
 
-// get gives a slab of at least n bytes, 0 < n <= 4 GiB, all zero.
-func (p *slabs) get(n uint64) (*slab, error) {
+// get gives a slab of at least n bytes, 0 < n <= 4 GiB, that holds an image, or zeros for nil. One that held the image
+// before is the cheapest, then one of zeros; one that holds another image is the last choice.
+func (p *slabs) get(n uint64, held *image) (*slab, error) {
 	class := max(0, bits.Len64(n-1)-smallestReserve)
 	p.mu.Lock()
-	s := p.pop(class)
+	s := p.pop(class, held)
 	p.mu.Unlock()
-	if s != nil {
-		return s, nil
+	if s == nil {
+		b, err := reserve(1 << (class + smallestReserve))
+		if err != nil {
+			return nil, err
+		}
+		s = &slab{b: b, class: class}
 	}
-	b, err := reserve(1 << (class + smallestReserve))
-	if err != nil {
-		return nil, err
+	if s.image != held {
+		s.image.clear(s.b)
+		held.writeTo(s.b)
+		s.image = held
 	}
-	return &slab{b, class}, nil
+	return s, nil
 }
 
-// put takes a slab back whose first touched bytes may be other than zero. When the pool is full, it makes room for the
-// slab by dropping one of the class of which it has most.
+// put takes a slab back whose first touched bytes may differ from its image; they include the image. When the pool is full, it makes room for the
+// slab by dropping the oldest of the class of which it has most.
 func (p *slabs) put(s *slab, touched uint64) {
-	if !wipe(s.b[:touched]) {
+	if s.image.end() > keptBytes {
+		s.image = nil
+	}
+	if !restore(s.b[:touched], s.image) {
 		unreserve(s.b)
 		return
 	}
@@ -67,7 +78,7 @@ func (p *slabs) put(s *slab, touched uint64) {
 					most = class
 				}
 			}
-			drop = p.pop(most)
+			drop = p.take(most, 0)
 		}
 	}
 	p.mu.Unlock()
@@ -76,15 +87,26 @@ func (p *slabs) put(s *slab, touched uint64) {
 	}
 }
 
-// pop takes the slab of a class that was put last, the one most likely to be in a processor's cache; nil without one.
-func (p *slabs) pop(class int) *slab {
+// pop takes a slab of a class; nil without one. Among equals it is the one that was put last, the most likely to be in a
+// processor's cache, except that what is given up for another image is the oldest.
+func (p *slabs) pop(class int, held *image) *slab {
 	f := p.free[class]
-	if len(f) == 0 {
-		return nil
+	for _, want := range []*image{held, nil} {
+		for i, s := range slices.Backward(f) {
+			if s.image == want {
+				return p.take(class, i)
+			}
+		}
 	}
-	s := f[len(f)-1]
-	f[len(f)-1] = nil
-	p.free[class] = f[:len(f)-1]
+	if len(f) == 0 || p.kept < keptSlabs {
+		return nil // there is room for one more
+	}
+	return p.take(class, 0)
+}
+
+func (p *slabs) take(class, i int) *slab {
+	s := p.free[class][i]
+	p.free[class] = slices.Delete(p.free[class], i, i+1)
 	p.kept--
 	return s
 }
@@ -108,6 +130,7 @@ func (p *slabs) close() {
 type memory struct {
 	pool    *slabs
 	limit   uint64 // bytes
+	initial *image // what it begins with; nil for zeros
 	slab    *slab
 	peak    uint64 // bytes, the largest size it had
 	refused bool   // a growth passed the limit
@@ -123,7 +146,7 @@ var (
 func (m *memory) Allocate(_, most uint64) experimental.LinearMemory {
 	n := max(min(most, m.limit), 1)
 	if m.slab == nil {
-		m.slab, m.err = m.pool.get(n)
+		m.slab, m.err = m.pool.get(n, m.initial)
 	}
 	return m
 }
@@ -146,7 +169,7 @@ func (m *memory) Free() {}
 // release gives the memory back. Nothing of the guest may run any more.
 func (m *memory) release() {
 	if m.slab != nil {
-		m.pool.put(m.slab, m.peak)
+		m.pool.put(m.slab, max(m.peak, m.initial.end()))
 	}
 	*m = memory{pool: m.pool}
 }

@@ -2,17 +2,17 @@
 
 package wasm
 
-// keptBytes is the largest memory that is zeroed and used again; a larger one is left to the garbage collector.
+// keptBytes is the largest memory that is restored and used again; a larger one is left to the garbage collector.
 const keptBytes = 4 << 20
 
 func reserve(n int) ([]byte, error) { return make([]byte, n), nil }
 
 func unreserve([]byte) {}
 
-func wipe(b []byte) bool {
+func restore(b []byte, held *image) bool {
 	if len(b) > keptBytes {
 		return false
 	}
-	clear(b)
+	held.repair(b, 0, uint64(len(b)))
 	return true
 }

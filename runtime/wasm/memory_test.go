@@ -1,8 +1,10 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -14,7 +16,7 @@ func TestSlabsAreZero(t *testing.T) {
 	defer p.close()
 	for range 3 {
 		for _, n := range []uint64{1, 64 << 10, 1 << 20, 1<<20 + 1, keptBytes + 1<<16, 64 << 20, 1 << 32} {
-			s, err := p.get(n)
+			s, err := p.get(n, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,11 +32,51 @@ func TestSlabsAreZero(t *testing.T) {
 	}
 }
 
+// A slab holds its image and nothing else, whichever image its guests had before and whatever they wrote.
+func TestSlabsHoldTheirImage(t *testing.T) {
+	for _, n := range []int{1 << 20, keptBytes + 1<<20} {
+		rng := rand.New(rand.NewPCG(7, uint64(n)))
+		images := make([]*image, keptSlabs+10) // more than there are slabs, so that they have to share
+		for i := range images[1:] {
+			b := make([]byte, n)
+			for range 5 {
+				at := rng.IntN(n - 9000)
+				for i := range rng.IntN(9000) {
+					b[at+i] = byte(rng.Uint32())
+				}
+			}
+			images[i+1] = imageOf(b)
+		}
+		var p slabs
+		for i := range 200 {
+			held := images[rng.IntN(len(images))]
+			s, err := p.get(uint64(n), held)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := make([]byte, len(s.b))
+			held.writeTo(want)
+			if !bytes.Equal(s.b, want) {
+				t.Fatalf("slab %d does not hold its image", i)
+			}
+			touched := max(1+rng.IntN(n), int(held.end()))
+			for range rng.IntN(20) {
+				s.b[rng.IntN(touched)] = byte(rng.Uint32())
+			}
+			p.put(s, uint64(touched))
+		}
+		if n < keptBytes && p.kept != keptSlabs {
+			t.Errorf("%d slabs are kept, want %d", p.kept, keptSlabs)
+		}
+		p.close()
+	}
+}
+
 func TestSlabsAreBounded(t *testing.T) {
 	var p slabs
 	var taken []*slab
 	for i := range 3 * keptSlabs {
-		s, err := p.get(1 << (16 + i%10))
+		s, err := p.get(1<<(16+i%10), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +93,7 @@ func TestSlabsAreBounded(t *testing.T) {
 		t.Errorf("holds %d and counts %d, want %d", held, p.kept, keptSlabs)
 	}
 	p.close()
-	s, err := p.get(1)
+	s, err := p.get(1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,9 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 	if made := (*unmade)(nil); errors.As(err, &made) && !trapped {
 		return domain.FailedBadModule, err.Error()
 	}
+	if s.deep {
+		return domain.FailedTrap, fmt.Sprintf("trapped: stack overflow: its functions called one another deeper than %s allow", size(maxStack))
+	}
 	if s.memory.refused {
 		return domain.FailedMemory, fmt.Sprintf("asked for more than its memory limit of %s, and then trapped: %s", size(int64(s.memory.limit)), words)
 	}

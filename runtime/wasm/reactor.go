@@ -15,17 +15,27 @@ const (
 	initializeName = "_initialize"
 )
 
-// typeI32 is a type of values, as it is in a module.
-const typeI32 = 0x7f
+// Types of values, as they are in a module; those of the other numbers lie between.
+const (
+	typeI32 = 0x7f
+	typeF64 = 0x7c
+)
 
-// react initialises a reactor and runs it. What deed_run returns is the exit code, so anything but 0 becomes the error
-// that leaving with that code is.
-func (m *Module) react(ctx context.Context, mod api.Module) error {
-	if m.facts.initializes {
+// react initialises a reactor, or restores what its initialisation left, and runs it. What deed_run returns is the exit
+// code, so anything but 0 becomes the error that leaving with that code is.
+func (m *Module) react(ctx context.Context, mod api.Module, box *sandbox, a *Attempt, s *snapshot) error {
+	switch {
+	case s != nil:
+		if box.memory.err = s.restore(mod, &m.facts); box.memory.err != nil {
+			return box.memory.err
+		}
+		box.clock.passed, box.fuel.before = s.passed, s.fuel
+	case m.facts.initializes:
 		if _, err := mod.ExportedFunction(initializeName).Call(ctx); err != nil {
 			return err
 		}
 	}
+	box.initialised(a)
 	results, err := mod.ExportedFunction(runName).Call(ctx)
 	if err != nil {
 		return err

@@ -3,107 +3,100 @@ package wasm
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
-// rewrite changes a module between the walk and the compiler. It joins data segments: Go's linker leaves a gap at every
-// run of zeros, some 36,000 segments in a small program, and the engine pays allocations for each of them in every
-// attempt. A module that cannot be changed without changing what it does is left as it is.
-func rewrite(module []byte, f facts) []byte {
-	if f.picksData {
-		return module
-	}
+// rewrite changes a module between the walk and the compiler, and gives what its memory must hold before it is
+// instantiated. It takes the data segments out: Go's linker leaves a gap at every run of zeros, some 36,000 segments in a
+// small program, and the engine pays allocations for each of them in every attempt. And it exports the mutable globals of
+// a module whose initialisation may be snapshot. What cannot be changed without changing what it does is left as it is.
+func rewrite(module []byte, f facts) ([]byte, *image) {
 	r := reader{b: module[8:]}
 	out := append(make([]byte, 0, len(module)+len(module)/8), module[:8]...)
-	joined := false
+	var initial *image
+	section := func(id byte, content []byte) {
+		out = append(out, id)
+		out = binary.AppendUvarint(out, uint64(len(content)))
+		out = append(out, content...)
+	}
 	for len(r.b) > 0 && r.err == nil {
-		before := r.b
 		id := r.byte()
 		content := r.take(int(r.u32()))
-		whole := before[:len(before)-len(r.b)]
-		switch id {
-		case 11:
-			data, ok := joinData(content)
-			if !ok {
-				return module
+		switch {
+		case id == 7 && f.snapshots():
+			section(id, exportGlobals(content, f))
+		case id == 11 && !f.picksData:
+			if initial = dataImage(content, f.memory); initial == nil {
+				return module, nil
 			}
-			joined = true
-			out = append(out, id)
-			out = binary.AppendUvarint(out, uint64(len(data)))
-			out = append(out, data...)
-		case 12: // the number of data segments, which only a module that picks them needs
+		case id == 12 && !f.picksData: // the number of data segments, which only a module that picks them needs
 		default:
-			out = append(out, whole...)
+			section(id, content)
 		}
 	}
-	if r.err != nil || !joined {
-		return module
+	if r.err != nil {
+		return module, nil
+	}
+	return out, initial
+}
+
+// dataGap is how many zeros between two segments become part of one piece, in bytes: copying them costs less than a piece
+// does.
+const dataGap = 256
+
+// dataImage makes an image of a data section for a memory of that size. It answers only for segments at constant
+// addresses that lie in memory and do not overlap: their order means nothing then, and memory between them is zero.
+func dataImage(section []byte, memory uint64) *image {
+	r := reader{b: section}
+	var all []piece
+	for range r.count("data segments", maxData, 2) {
+		if r.u32() != 0 || r.byte() != 0x41 {
+			return nil
+		}
+		at := uint64(uint32(r.i33()))
+		if r.byte() != 0x0b {
+			return nil
+		}
+		all = append(all, piece{at, r.take(int(r.u32()))})
+	}
+	if r.err != nil || len(r.b) > 0 {
+		return nil
+	}
+	slices.SortStableFunc(all, func(a, b piece) int { return cmp.Compare(a.at, b.at) })
+	m := &image{size: memory}
+	for _, s := range all {
+		end := m.end()
+		if s.at < end || s.at+uint64(len(s.bytes)) > memory {
+			return nil
+		}
+		if last := len(m.pieces) - 1; last >= 0 && s.at-end <= dataGap {
+			t := &m.pieces[last]
+			t.bytes = append(append(t.bytes, make([]byte, s.at-end)...), s.bytes...)
+		} else {
+			m.pieces = append(m.pieces, piece{s.at, slices.Clone(s.bytes)})
+		}
+	}
+	return m
+}
+
+// exportGlobals adds the mutable globals to a section of exports.
+func exportGlobals(section []byte, f facts) []byte {
+	r := reader{b: section}
+	n := r.u32()
+	out := binary.AppendUvarint(nil, uint64(n)+uint64(len(f.mutable)))
+	out = append(out, r.b...)
+	for _, g := range f.mutable {
+		name := globalName(g)
+		out = binary.AppendUvarint(out, uint64(len(name)))
+		out = append(out, name...)
+		out = append(out, 3)
+		out = binary.AppendUvarint(out, uint64(g))
 	}
 	return out
 }
 
-// joinGap is how many zeros between two segments are written out to join them, in bytes: copying them costs less than a
-// segment does.
-const joinGap = 256
+// globalPrefix begins the names under which globals are exported.
+const globalPrefix = "deed:global:"
 
-// segment is a piece of initial memory.
-type segment struct {
-	at    uint64
-	bytes []byte
-}
-
-// joinData joins the segments of a data section. It answers only for segments at constant addresses that do not overlap:
-// their order means nothing then, and memory between them is zero.
-func joinData(section []byte) (joined []byte, ok bool) {
-	r := reader{b: section}
-	var all []segment
-	for range r.count("data segments", maxData, 2) {
-		if r.u32() != 0 || r.byte() != 0x41 {
-			return nil, false
-		}
-		at := uint64(uint32(r.i33()))
-		if r.byte() != 0x0b {
-			return nil, false
-		}
-		all = append(all, segment{at, r.take(int(r.u32()))})
-	}
-	if r.err != nil || len(r.b) > 0 {
-		return nil, false
-	}
-	slices.SortStableFunc(all, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
-	var segments []segment
-	var end uint64
-	for _, s := range all {
-		if s.at < end {
-			return nil, false
-		}
-		if last := len(segments) - 1; last >= 0 && s.at-end <= joinGap {
-			t := &segments[last]
-			t.bytes = append(append(t.bytes, make([]byte, s.at-end)...), s.bytes...)
-		} else {
-			segments = append(segments, segment{s.at, slices.Clone(s.bytes)})
-		}
-		end = s.at + uint64(len(s.bytes))
-	}
-	joined = binary.AppendUvarint(nil, uint64(len(segments)))
-	for _, s := range segments {
-		joined = append(joined, 0, 0x41)
-		joined = appendSigned(joined, int32(uint32(s.at)))
-		joined = append(joined, 0x0b)
-		joined = binary.AppendUvarint(joined, uint64(len(s.bytes)))
-		joined = append(joined, s.bytes...)
-	}
-	return joined, true
-}
-
-// appendSigned writes a signed LEB128 number.
-func appendSigned(b []byte, n int32) []byte {
-	for {
-		c := byte(n & 0x7f)
-		n >>= 7
-		if n == 0 && c&0x40 == 0 || n == -1 && c&0x40 != 0 {
-			return append(b, c)
-		}
-		b = append(b, c|0x80)
-	}
-}
+func globalName(index uint32) string { return fmt.Sprint(globalPrefix, index) }

@@ -81,31 +81,34 @@ func (m *Module) run(ctx context.Context, a Attempt, start bool) (o Outcome) {
 		return Outcome{Kind: domain.FailedPlatform, Error: errClosed.Error()}
 	}
 	defer m.host.leave()
+	var s *snapshot
+	if start {
+		s = m.snapshotFor(ctx, &a)
+		began = time.Now()
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Limits.Timeout, errTimeout)
 	defer cancel()
 	box := m.host.boxes.get()
 	box.begin(ctx, &a)
-	err := m.call(ctx, box, &a, start)
+	err := m.call(ctx, box, &a, start, s)
 	o = box.outcome(err)
 	box.end()
 	m.host.boxes.put(box)
 	return o
 }
 
-// call makes an instance, runs it and closes it. When it returns, nothing of the guest runs any more.
-func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool) (err error) {
-	config := box.config
-	if len(a.Args) > 0 {
-		config = config.WithArgs(a.Args...)
+// call makes an instance, over a snapshot when there is one, runs it and closes it. When it returns, nothing of the guest
+// runs any more.
+func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool, s *snapshot) error {
+	initial := m.initial
+	if m.facts.reactor {
+		box.initialise()
 	}
-	for _, e := range a.Env {
-		if m.facts.reactor && strings.HasPrefix(e[0], contextPrefix) {
-			continue
-		}
-		config = config.WithEnv(e[0], e[1])
+	if s != nil {
+		initial = s.image
 	}
-	ctx = context.WithValue(ctx, sandboxKey{}, box)
-	mod, err := m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), config)
+	ctx = box.within(ctx)
+	mod, err := m.instance(ctx, box, initial)
 	if err != nil {
 		box.fuel.used = box.fuel.granted // what its start used; the slices are all that is known
 		return err
@@ -114,14 +117,20 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool)
 		box.measure(mod)
 		_ = mod.Close(context.Background()) // nothing is open, so nothing can fail
 	}()
-	if !start {
+	switch {
+	case !start:
 		return nil
-	}
-	if m.facts.reactor {
-		return m.react(ctx, mod)
+	case m.facts.reactor:
+		return m.react(ctx, mod, box, a, s)
 	}
 	_, err = mod.ExportedFunction(startName).Call(ctx)
 	return err
+}
+
+// instance makes one whose memory begins with an image.
+func (m *Module) instance(ctx context.Context, box *sandbox, initial *image) (api.Module, error) {
+	box.memory.initial, box.reactor = initial, m.facts.reactor
+	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.config)
 }
 
 // unmade is the error of an instance that could not be made.

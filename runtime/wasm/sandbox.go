@@ -13,9 +13,10 @@ import (
 )
 
 // sandbox is everything a guest can reach. One serves one attempt at a time and is then used again: its configuration
-// holds its own readers, writers and clock, so an attempt adds only arguments and environment to it.
+// holds its own readers, writers and clock, so an attempt adds nothing to it.
 type sandbox struct {
 	ctx    context.Context // of the attempt; done when the guest must stop
+	args   []string        // of the attempt
 	env    [][2]string     // of the attempt, with those of its context
 	config wazero.ModuleConfig
 
@@ -26,7 +27,10 @@ type sandbox struct {
 	chance rand.ChaCha8
 	memory memory
 	fuel   fuel
+	deep   bool // the guest recursed deeper than it may
 
+	reactor bool   // the guest is one
+	reached bool   // the guest called what a snapshot cannot follow
 	context []byte // what the guest's imports of the attempt's context give; made when it is asked for
 }
 
@@ -41,19 +45,38 @@ func newSandbox(pool *slabs) *sandbox {
 }
 
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
-	s.ctx, s.env = ctx, a.Env
+	s.ctx, s.args, s.env = ctx, a.Args, a.Env
 	s.stdin.Reset(a.Event)
 	s.stdout = output{limit: int(a.Limits.MaxOutput)}
 	s.stderr.reset()
+	s.reached = false
 	s.clock = clock{start: a.Start.UnixNano()}
 	s.chance.Seed(a.Seed)
 	s.memory.limit = uint64(a.Limits.Memory)
-	s.fuel = fuel{limit: a.Limits.Fuel}
+	s.fuel, s.deep = fuel{limit: a.Limits.Fuel}, false
+}
+
+// initialise gives the guest the clock and the chance of an initialisation, which are the same in every attempt.
+func (s *sandbox) initialise() {
+	s.clock = clock{start: initialTime.UnixNano()}
+	s.chance.Seed([32]byte{})
+}
+
+// initialised gives it those of its attempt. What ran while it initialised stays on the monotonic clock, which never goes
+// back.
+func (s *sandbox) initialised(a *Attempt) {
+	s.clock = clock{start: a.Start.UnixNano(), before: s.clock.before + s.clock.passed}
+	s.chance.Seed(a.Seed)
+}
+
+// within is a context by which the host's functions find the sandbox.
+func (s *sandbox) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, sandboxKey{}, s)
 }
 
 // end gives everything back that the attempt held; the instance must be closed.
 func (s *sandbox) end() {
-	s.ctx, s.env, s.context = nil, nil, nil
+	s.ctx, s.args, s.env, s.context = nil, nil, nil, nil
 	s.stdin.Reset(nil)
 	s.stdout = output{}
 	s.memory.release()
@@ -86,6 +109,7 @@ const clockStep = int64(time.Microsecond)
 type clock struct {
 	start  int64 // Unix nanoseconds
 	passed int64 // nanoseconds since
+	before int64 // nanoseconds that the monotonic clock showed at the start
 }
 
 func (c *clock) wall() (sec int64, nsec int32) {
@@ -101,7 +125,7 @@ func (c *clock) wall() (sec int64, nsec int32) {
 // monotonic is never 0, which some runtimes take for a broken clock.
 func (c *clock) monotonic() int64 {
 	c.passed += clockStep
-	return c.passed
+	return c.before + c.passed
 }
 
 // output collects what the guest prints. Passing the limit stops the guest.

@@ -38,6 +38,12 @@ type facts struct {
 	picksData   bool   // it contains memory.init or data.drop, so data segments must keep their places
 	reactor     bool   // it exports deed_run, and no _start
 	initializes bool   // it is a reactor that exports _initialize
+
+	starts        bool     // it has a start function
+	changesTables bool     // it contains instructions that change tables or drop their segments
+	mutable       []uint32 // indexes of its mutable globals that are numbers
+	unkeepable    bool     // it has other mutable globals
+	taken         bool     // it exports a name that begins with globalPrefix
 }
 
 type walker struct {
@@ -183,10 +189,8 @@ func (w *walker) section(id byte) {
 			w.memory = uint64(least) << 16
 		}
 	case 6:
-		for range w.count("globals", maxGlobals, 4) {
-			w.valueType()
-			w.skip(1)
-			w.constant()
+		for i := range w.count("globals", maxGlobals, 4) {
+			w.global(uint32(i))
 		}
 	case 7:
 		for range w.count("exports", maxExports, 3) {
@@ -194,6 +198,7 @@ func (w *walker) section(id byte) {
 			w.export(name, kind, index)
 		}
 	case 8:
+		w.starts = true
 		w.u32()
 	case 9:
 		for range w.count("element segments", maxElements, 2) {

@@ -145,6 +145,7 @@ func (w *walker) instruction(op byte) {
 	switch {
 	case op <= 0x01, op == 0x05, op == 0x0f, op == 0x1a, op == 0x1b: // unreachable, nop, else, return, drop, select
 	case op >= 0x20 && op <= 0x26, op == 0xd2: // variables, tables, ref.func
+		w.changesTables = w.changesTables || op == 0x26
 		w.u32()
 	case op == 0x1c: // select of a type
 		for range w.count("types of a select", maxParams, 1) {
@@ -187,12 +188,14 @@ func (w *walker) bulk() {
 			w.u32()
 		}
 	case 10, 12, 14: // memory.copy, table.init, table.copy
+		w.changesTables = w.changesTables || sub != 10
 		w.u32()
 		w.u32()
 	case 15: // table.grow
-		w.growsTables = true
+		w.growsTables, w.changesTables = true, true
 		w.u32()
 	case 11, 13, 16, 17: // memory.fill, elem.drop, table.size, table.fill
+		w.changesTables = w.changesTables || sub == 13 || sub == 17
 		w.u32()
 	default:
 		w.fail("has an instruction fc %02x, which Deed does not offer", sub)

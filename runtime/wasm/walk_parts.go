@@ -1,5 +1,7 @@
 package wasm
 
+import "strings"
+
 func (w *walker) functionType() {
 	if form := w.byte(); w.err == nil && form != 0x60 {
 		w.fail("has a type of form %#x, which Deed does not know: only functions", form)
@@ -49,6 +51,7 @@ func (w *walker) export(name string, kind byte, index uint32) {
 	case kind == 2 && name == "memory":
 		w.memoryExported = true
 	}
+	w.taken = w.taken || strings.HasPrefix(name, globalPrefix)
 }
 
 // limits reads a minimum and, when it has one, a maximum.
@@ -75,6 +78,21 @@ func (w *walker) table() {
 	if w.tableMin > maxTable {
 		w.fail("has tables of %d entries: at most %d are allowed", w.tableMin, maxTable)
 	}
+}
+
+// global reads a global; there are none that are imported.
+func (w *walker) global(index uint32) {
+	typ := byte(0)
+	if len(w.b) > 0 {
+		typ = w.b[0]
+	}
+	w.valueType()
+	if mutable := w.byte() != 0; mutable && typ >= typeF64 && typ <= typeI32 {
+		w.mutable = append(w.mutable, index)
+	} else if mutable {
+		w.unkeepable = true
+	}
+	w.constant()
 }
 
 // constant reads a constant expression to its end.

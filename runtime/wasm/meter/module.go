@@ -157,8 +157,8 @@ func limits(r *reader) {
 func (m *module) readExport(r *reader, _ int) {
 	name, kind := r.bytes(), r.byte()
 	switch {
-	case bytes.HasPrefix(name, []byte(reserved)):
-		r.fail("exports %q: names that begin with %q are reserved", name, reserved)
+	case string(name) == Fuel || string(name) == Room:
+		r.fail("exports %q, which is reserved", name)
 	case kind == kindFunction:
 		r.index("function", len(m.functions))
 	case kind == kindGlobal:

@@ -1,0 +1,160 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// A reactor's initialisation is given the same clock and the same random bytes in every attempt. So whatever it leaves in
+// memory and globals is the same, too, and can be kept: a snapshot is made at the first attempt with the same arguments,
+// environment and memory limit, and later ones begin with it. Without one, an attempt initialises by itself, under the
+// same clock and chance, and gives the same bytes. The price: what initialisation draws from the random source, the seeds
+// of hash tables for example, is the same in all attempts of a deployment.
+type snapshot struct {
+	image   *image
+	globals []uint64 // of the mutable ones, in the order of facts.mutable
+	passed  int64    // how far initialisation moved the clock, in nanoseconds
+	fuel    int64    // that it used: attempts are charged for it, with a snapshot and without one
+}
+
+// The bounds of what is kept. Beyond them attempts initialise by themselves.
+const (
+	snapshotTime     = time.Second // for an initialisation; it is spent before the attempt's own time begins
+	snapshotMaximum  = 64 << 20    // bytes of one
+	snapshotsSum     = 512 << 20   // bytes of all of a host
+	snapshotsEach    = 16          // tries for one module, which are as many as it has environments in use
+	snapshotsGlobals = 1000        // mutable globals of a module
+)
+
+// initialTime is where the clock stands when a reactor is initialised: before any attempt, so that no clock goes back.
+var initialTime = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// snapshots reports whether a snapshot holds all that initialisation can change: tables and data segments must be out of
+// its reach, mutable globals must be numbers, and nothing may run when an instance is made.
+func (f *facts) snapshots() bool {
+	return f.initializes && !f.picksData && !f.changesTables && !f.starts && !f.taken && !f.unkeepable && len(f.mutable) <= snapshotsGlobals
+}
+
+// snapshots are those of one module.
+type snapshots struct {
+	mu   sync.Mutex // guards what follows
+	made map[[sha256.Size]byte]*snapshot
+}
+
+// snapshotFor gives the snapshot to begin an attempt with, or nil without one. The first who asks makes it; who asks
+// meanwhile gets nil.
+func (m *Module) snapshotFor(ctx context.Context, a *Attempt) *snapshot {
+	if !m.facts.snapshots() {
+		return nil
+	}
+	key := snapshotKey(a)
+	m.snapshots.mu.Lock()
+	s, tried := m.snapshots.made[key]
+	if tried || len(m.snapshots.made) >= snapshotsEach {
+		m.snapshots.mu.Unlock()
+		return s
+	}
+	if m.snapshots.made == nil {
+		m.snapshots.made = map[[sha256.Size]byte]*snapshot{}
+	}
+	m.snapshots.made[key] = nil
+	m.snapshots.mu.Unlock()
+	s = m.snapshot(ctx, a)
+	m.snapshots.mu.Lock()
+	defer m.snapshots.mu.Unlock()
+	if s == nil && ctx.Err() != nil {
+		delete(m.snapshots.made, key) // it was stopped, so nothing is known
+		return nil
+	}
+	m.snapshots.made[key] = s
+	return s
+}
+
+// snapshotKey is what an initialisation depends on.
+func snapshotKey(a *Attempt) (key [sha256.Size]byte) {
+	h := sha256.New()
+	addWords(h, len(a.Args), func(i int) string { return a.Args[i] })
+	for i := range 2 {
+		addWords(h, len(a.Env), func(n int) string {
+			if isContext(a.Env[n][0]) {
+				return ""
+			}
+			return a.Env[n][i]
+		})
+	}
+	var limit [8]byte
+	binary.LittleEndian.PutUint64(limit[:], uint64(a.Limits.Memory))
+	h.Write(limit[:])
+	h.Sum(key[:0])
+	return key
+}
+
+// addWords hashes a list so that no other list has the same hash.
+func addWords(h hash.Hash, n int, word func(int) string) {
+	var b []byte
+	b = binary.AppendUvarint(b, uint64(n))
+	for i := range n {
+		b = binary.AppendUvarint(b, uint64(len(word(i))))
+		b = append(b, word(i)...)
+	}
+	h.Write(b)
+}
+
+// snapshot initialises a reactor as an attempt would. It gives nil when initialisation did not succeed, when it reached
+// for what a snapshot does not hold, and when the snapshot is too large.
+func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
+	ctx, cancel := context.WithTimeoutCause(ctx, snapshotTime, errTimeout)
+	defer cancel()
+	box := m.host.boxes.get()
+	defer m.host.boxes.put(box)
+	alone := *a
+	alone.Event = nil
+	box.begin(ctx, &alone)
+	defer box.end()
+	box.initialise()
+	mod, err := m.instance(watch(box.within(ctx), m.engine.watched), box, m.initial)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = mod.Close(context.Background()) }()
+	if _, err := mod.ExportedFunction(initializeName).Call(box.within(ctx)); err != nil || ctx.Err() != nil {
+		return nil
+	}
+	if box.reached || box.memory.refused || box.memory.peak == 0 {
+		return nil
+	}
+	box.measure(mod)
+	s = &snapshot{image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed, fuel: box.fuel.used}
+	for _, g := range m.facts.mutable {
+		s.globals = append(s.globals, mod.ExportedGlobal(globalName(g)).Get())
+	}
+	n := int64(s.image.bytes())
+	if n > snapshotMaximum {
+		return nil
+	}
+	if m.host.snapshotBytes.Add(n) > snapshotsSum {
+		m.host.snapshotBytes.Add(-n)
+		return nil
+	}
+	return s
+}
+
+// restore gives an instance that was made over the snapshot's image the rest of it.
+func (s *snapshot) restore(mod api.Module, f *facts) error {
+	if pages := uint32((s.image.size - f.memory) >> 16); pages > 0 {
+		if _, ok := mod.Memory().Grow(pages); !ok {
+			return fmt.Errorf("memory of %s for a snapshot was refused", size(int64(s.image.size)))
+		}
+	}
+	for i, g := range f.mutable {
+		mod.ExportedGlobal(globalName(g)).(api.MutableGlobal).Set(s.globals[i])
+	}
+	return nil
+}
