@@ -16,6 +16,16 @@ const (
 	Room = reserved + "room"
 )
 
+// DefaultStack is a stack that is enough for a recursion of some ten thousand calls, and in the worst case makes wazero
+// take 64 MiB of the host's memory; plain, it takes up to 1.2 GB.
+const DefaultStack = 8 << 20
+
+// What the rewriter gives is at most MostGrowth times as large as what it is given, and MostAdded bytes.
+const (
+	MostGrowth = 24
+	MostAdded  = 4 << 10
+)
+
 // Options say what to do to a module.
 type Options struct {
 	// Stack bounds recursion, in bytes of the host's stack; 0 does not.
