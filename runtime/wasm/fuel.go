@@ -19,8 +19,7 @@ const slice = 4_000_000
 // fuel is what an attempt may use, and has been given.
 type fuel struct {
 	limit   int64 // 0: none but the time
-	before  int64 // what the initialisation used whose snapshot the attempt began with
-	granted int64
+	granted int64 // it begins with what the initialisation used whose snapshot the attempt begins with
 	used    int64 // once it has ended
 	spent   bool  // it used more than the limit
 }
@@ -30,13 +29,13 @@ func (s *sandbox) more(left int64) int64 {
 	if s.ctx.Err() != nil {
 		panic(errStopped)
 	}
-	if f := &s.fuel; f.limit > 0 && f.before+f.granted-left > f.limit {
-		f.used, f.spent = f.before+f.granted-left, true
+	if f := &s.fuel; f.limit > 0 && f.granted-left > f.limit {
+		f.used, f.spent = f.granted-left, true
 		panic(errStopped)
 	}
 	add := slice - left
 	if f := &s.fuel; f.limit > 0 { // never more than it may use: it stops at the same point whatever the slices are
-		add = min(add, f.limit-f.before-f.granted)
+		add = min(add, f.limit-f.granted)
 	}
 	s.fuel.granted += add
 	return add
@@ -60,7 +59,7 @@ func (s *sandbox) measure(mod api.Module) {
 		s.deep = int64(g.Get()) < 0 //nolint:gosec // an i64
 	}
 	if g := mod.ExportedGlobal(meter.Fuel); g != nil && !s.fuel.spent {
-		s.fuel.used = s.fuel.before + s.fuel.granted - int64(g.Get()) //nolint:gosec // an i64
+		s.fuel.used = s.fuel.granted - int64(g.Get()) //nolint:gosec // an i64
 		s.fuel.spent = s.fuel.limit > 0 && s.fuel.used > s.fuel.limit
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ var built sync.Map // path of a package -> func() ([]byte, error)
 func example(tb testing.TB, name string) []byte { return build(tb, "deed/examples/"+name) }
 
 // build compiles a package, or a file, for wasip1.
-func build(tb testing.TB, target string) []byte {
+func build(tb testing.TB, target string, flags ...string) []byte {
 	tb.Helper()
 	once, _ := built.LoadOrStore(target, sync.OnceValues(func() ([]byte, error) {
 		dir, err := os.MkdirTemp("", "deed-wasm-")
@@ -63,7 +64,7 @@ func build(tb testing.TB, target string) []byte {
 		}
 		defer os.RemoveAll(dir)
 		file := filepath.Join(dir, "f.wasm")
-		cmd := exec.Command("go", "build", "-o", file, target)
+		cmd := exec.Command("go", slices.Concat([]string{"build", "-o", file}, flags, []string{target})...)
 		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go build %s: %w\n%s", target, err, out)

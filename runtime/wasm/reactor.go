@@ -29,7 +29,7 @@ func (m *Module) react(ctx context.Context, mod api.Module, box *sandbox, a *Att
 		if box.memory.err = s.restore(mod, &m.facts); box.memory.err != nil {
 			return box.memory.err
 		}
-		box.clock.passed, box.fuel.before = s.passed, s.fuel
+		box.clock.passed, box.fuel.granted = s.passed, s.used
 	case m.facts.initializes:
 		if _, err := mod.ExportedFunction(initializeName).Call(ctx); err != nil {
 			return err

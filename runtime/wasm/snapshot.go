@@ -21,7 +21,7 @@ type snapshot struct {
 	image   *image
 	globals []uint64 // of the mutable ones, in the order of facts.mutable
 	passed  int64    // how far initialisation moved the clock, in nanoseconds
-	fuel    int64    // that it used: attempts are charged for it, with a snapshot and without one
+	used    int64    // how much fuel it took; attempts over the snapshot are charged for it, too
 }
 
 // The bounds of what is kept. Beyond them attempts initialise by themselves.
@@ -48,12 +48,22 @@ type snapshots struct {
 	made map[[sha256.Size]byte]*snapshot
 }
 
-// snapshotFor gives the snapshot to begin an attempt with, or nil without one. The first who asks makes it; who asks
-// meanwhile gets nil.
+// snapshotFor gives the snapshot to begin an attempt with, or nil without one. An attempt whose fuel does not last for the
+// initialisation gets none: it is to end where it would end by itself.
 func (m *Module) snapshotFor(ctx context.Context, a *Attempt) *snapshot {
 	if !m.facts.snapshots() {
 		return nil
 	}
+	s := m.snapshotOf(ctx, a)
+	if s != nil && a.Limits.Fuel > 0 && s.used > a.Limits.Fuel {
+		return nil
+	}
+	return s
+}
+
+// snapshotOf gives the snapshot of an attempt's arguments, environment and memory limit. The first who asks makes it; who
+// asks meanwhile gets nil.
+func (m *Module) snapshotOf(ctx context.Context, a *Attempt) *snapshot {
 	key := snapshotKey(a)
 	m.snapshots.mu.Lock()
 	s, tried := m.snapshots.made[key]
@@ -115,7 +125,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	box := m.host.boxes.get()
 	defer m.host.boxes.put(box)
 	alone := *a
-	alone.Event = nil
+	alone.Event, alone.Limits.Fuel = nil, 0
 	box.begin(ctx, &alone)
 	defer box.end()
 	box.initialise()
@@ -131,7 +141,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 		return nil
 	}
 	box.measure(mod)
-	s = &snapshot{image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed, fuel: box.fuel.used}
+	s = &snapshot{used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
 	for _, g := range m.facts.mutable {
 		s.globals = append(s.globals, mod.ExportedGlobal(globalName(g)).Get())
 	}

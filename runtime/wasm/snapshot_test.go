@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"crypto/sha256"
 	"strings"
 	"sync"
 	"testing"
@@ -61,7 +62,7 @@ func TestSnapshot(t *testing.T) {
 		a.Seed[0], a.Start = byte(i/2), a.Start.Add(time.Duration(i/2)*time.Hour)
 		a.Env = [][2]string{{"DEED_ATTEMPT", string(rune('1' + i))}, {"LEVEL", "debug"}}
 		one, other := with.Run(context.Background(), a), without.Run(context.Background(), a)
-		if one.Kind != "" || string(one.Result) != string(other.Result) || one.PeakMemory != other.PeakMemory || one.PeakMemory != 5<<16 {
+		if one.Kind != "" || string(one.Result) != string(other.Result) || one.Fuel != other.Fuel || one.Fuel == 0 || one.PeakMemory != other.PeakMemory || one.PeakMemory != 5<<16 {
 			t.Fatalf("attempt %d: with %+v\nwithout %+v", i, one, other)
 		}
 		results[string(one.Result)] = true
@@ -169,34 +170,76 @@ func TestNoSnapshot(t *testing.T) {
 	}
 }
 
-// Languages whose programs initialise give the same over a snapshot as without one.
+// Go and JavaScript give the same over a snapshot as without one. What they draw and which time they see at initialisation
+// is the same in all attempts; after it, each attempt has its own.
 func TestSnapshotOfLanguages(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs compilers")
 	}
-	h := open(t)
-	for _, name := range []string{"reactor", "js-echo"} {
+	for name, build := range map[string]func(testing.TB) []byte{
+		"go": func(tb testing.TB) []byte { return build(tb, "./testdata/lottery", "-buildmode=c-shared") },
+		"js": func(tb testing.TB) []byte {
+			l := languages[len(languages)-1]
+			l.name, l.script = "lottery", "runtime/wasm/testdata/lottery.js"
+			return l.build(tb)
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			if raceDetector && name == "js-echo" {
+			if raceDetector {
 				t.Skip("compiling takes ten times longer under the race detector")
 			}
-			for _, l := range languages {
-				if l.name != name {
-					continue
+			h := open(t)
+			m := load(t, h, build(t))
+			run := func(seed byte, snapshots bool) [2]string {
+				a := attempt("")
+				a.Env, a.Seed[0], a.Start = told, seed, a.Start.Add(time.Duration(seed)*time.Hour)
+				if m.snapshots.made = nil; !snapshots {
+					m.snapshots.made = map[[sha256.Size]byte]*snapshot{snapshotKey(&a): nil}
 				}
-				m := load(t, h, l.build(t))
-				for range 2 {
-					a := attempt("x")
-					a.Env = told
-					if o := m.Run(context.Background(), a); o.Kind != "" || string(o.Result) != "x" {
-						t.Fatalf("%+v", o)
-					}
+				m.Run(context.Background(), a)
+				o := m.Run(context.Background(), a)
+				if good, _ := kept(m); o.Kind != "" || good > 0 != snapshots {
+					t.Fatalf("%+v, %d snapshots", o, good)
 				}
-				if good, _ := kept(m); good != 1 {
-					t.Error("it has no snapshot")
-				}
+				first, rest, _ := strings.Cut(string(o.Result), "\n")
+				return [2]string{first, rest}
+			}
+			one, two := run(1, true), run(2, true)
+			if one != run(1, false) || two != run(2, false) {
+				t.Errorf("%q, without a snapshot %q", one, run(1, false))
+			}
+			if one[0] != two[0] || one[1] == two[1] {
+				t.Errorf("%q of one attempt, %q of another", one, two)
+			}
+			if !strings.Contains(one[0], " 2000-01-01T00:00:00") || !strings.Contains(one[1], " 2026-01-02T04:04:05") {
+				t.Errorf("%q", one)
 			}
 		})
+	}
+}
+
+// A limit of fuel stops an attempt over a snapshot where it stops one without, also within initialisation.
+func TestSnapshotFuel(t *testing.T) {
+	h, slow := open(t), interpreted(t)
+	plain := inputs()
+	// Initialisation takes most of the fuel.
+	plain.Code[1] = Body(dropped(Const(3), Op(0x40, 0)), Store(600, Const(1000)), Loop(Store(600, Join(Load(600), Const(1), Op(0x6b))), Load(600), Op(0x0d, 0), Op(0x0c, 1)))
+	with, without, interpreted := load(t, h, plain.Bytes()), load(t, open(t), plain.Bytes()), load(t, slow, plain.Bytes())
+	a := attempt("")
+	all := with.Run(context.Background(), a).Fuel
+	for _, limit := range []int64{1, all / 4, all / 2, all - 2, all - 1, all, all + 1} {
+		a.Limits.Fuel = limit
+		without.snapshots.made = map[[sha256.Size]byte]*snapshot{snapshotKey(&a): nil}
+		one, other, third := with.Run(context.Background(), a), without.Run(context.Background(), a), interpreted.Run(context.Background(), a)
+		if one.Kind != other.Kind || one.Kind != third.Kind || (one.Kind == "") != (limit >= all) || string(one.Result) != string(other.Result) {
+			t.Errorf("limit %d of %d: %q %q, without a snapshot %q %q, interpreted %q %q", limit, all, one.Kind, one.Error, other.Kind, other.Error, third.Kind, third.Error)
+		}
+		if one.Kind == "" && (one.Fuel != other.Fuel || one.Fuel != third.Fuel) {
+			t.Errorf("limit %d: used %d, without a snapshot %d, interpreted %d", limit, one.Fuel, other.Fuel, third.Fuel)
+		}
+	}
+	if good, _ := kept(with); good != 1 {
+		t.Error("no snapshot")
 	}
 }
 
@@ -211,7 +254,7 @@ func TestSnapshotsAtOnce(t *testing.T) {
 				a := attempt("")
 				a.Seed[0], a.Args = byte(i%3), []string{strings.Repeat("x", (g+i)%4)}
 				o := m.Run(context.Background(), a)
-				if want := alone.Run(context.Background(), a); o.Kind != "" || string(o.Result) != string(want.Result) {
+				if want := alone.Run(context.Background(), a); o.Kind != "" || o.Fuel != want.Fuel || string(o.Result) != string(want.Result) {
 					t.Errorf("%+v, want %+v", o, want)
 				}
 			}
