@@ -5,7 +5,7 @@ NODES := 1
 # The stories that are told on Apache Kafka, too.
 STORIES := KilledAtEveryPoint|KillsAndJoins|Zombie|BrokerKilled|BrokerStopped|ClockJumps|Retry3|EveryNodeAnswers|GrowingTopic|Undecodable
 
-.PHONY: help build test kafka test-kafka model check bench soak
+.PHONY: help build test kafka test-kafka test-fgs model check bench soak
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -24,6 +24,9 @@ test-kafka: ## the conformance suite, the stories and the faults on Apache Kafka
 	go run ./integration/kafkatest/run -- go test -count=1 -timeout 15m ./eventstore/kafka
 	go test -count=1 -timeout 40m ./integration -kafka -run '^Test($(STORIES))/(kafka|three_brokers|.*h0m0s)'
 	go test -count=1 -timeout 10m ./integration -kafka -run '^Test(GuardedKafka|WeakTopics)$$'
+
+test-fgs: ## Huawei's own client, and requests as other clients write them, against a node
+	cd integration/fgs && go vet ./... && go test -count=1 -timeout 15m $(RACE) ./...
 
 model: ## check the protocol's model: every scenario, some minutes
 	go run ./integration/model

@@ -10,6 +10,7 @@ type Limits struct {
 	Timeout   time.Duration // wall time of the guest; MinTimeout to MaxTimeout
 	Memory    int64         // bytes of linear memory; MinMemory to MaxMemory
 	MaxOutput int64         // bytes of stdout; 1 to MaxPayload
+	Fuel      int64         // units that the guest may compute (a thousand million are 0.3 to 1 s); 0: as many as the time allows
 }
 
 // Bounds and defaults of Limits.
@@ -38,6 +39,8 @@ func (l Limits) Check() error {
 		return reject(CodeInvalid, fmt.Sprintf("timeout %s is out of range: allowed are %s to %s", l.Timeout, MinTimeout, MaxTimeout), "")
 	case l.Memory < MinMemory || l.Memory > MaxMemory:
 		return reject(CodeInvalid, fmt.Sprintf("memory %d bytes is out of range: allowed are 64KiB to 4GiB", l.Memory), "")
+	case l.Fuel < 0:
+		return reject(CodeInvalid, fmt.Sprintf("fuel %d is out of range: allowed are 0, no limit, and more", l.Fuel), "")
 	case l.MaxOutput < 1 || l.MaxOutput > MaxPayload:
 		return reject(CodeInvalid, fmt.Sprintf("max-output %d bytes is out of range: allowed are 1 byte to 6MiB", l.MaxOutput), "")
 	}

@@ -185,7 +185,7 @@ func (b *body) condition(dst *domain.Condition) func([]byte) error {
 func (b *body) limits(dst *domain.Limits) func([]byte) error {
 	return func(v []byte) error {
 		var ms int64
-		err := fields{"timeout_ms": b.num(&ms), "memory": b.num(&dst.Memory), "max_output": b.num(&dst.MaxOutput)}.read(v, "timeout_ms", "memory", "max_output")
+		err := fields{"timeout_ms": b.num(&ms), "memory": b.num(&dst.Memory), "max_output": b.num(&dst.MaxOutput), "fuel": b.num(&dst.Fuel)}.read(v, "timeout_ms", "memory", "max_output")
 		dst.Timeout = time.Duration(ms) * time.Millisecond
 		if err == nil {
 			err = dst.Check()

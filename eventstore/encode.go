@@ -203,6 +203,9 @@ func encodeLimits(l domain.Limits) []byte {
 	o.num("timeout_ms", l.Timeout.Milliseconds())
 	o.num("memory", l.Memory)
 	o.num("max_output", l.MaxOutput)
+	if l.Fuel > 0 {
+		o.num("fuel", l.Fuel)
+	}
 	return o.end()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -392,9 +393,33 @@ func (s *stage) settle(ctx context.Context, n int) {
 			}
 		}
 		if !await(ctx, 50*time.Millisecond) {
-			s.t.Fatalf("%d open at the end of patience", open)
+			s.t.Fatalf("%d open at the end of patience: %s", open, s.unended(n))
 		}
 	}
+}
+
+// unended is what the node says of some invocations that have not ended, with their events.
+func (s *stage) unended(n int) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var out strings.Builder
+	for _, status := range []string{"waiting", "running"} {
+		var list struct {
+			Invocations []json.RawMessage `json:"invocations"`
+		}
+		call(ctx, "GET", "http://"+s.place(n).addr+"/v1/invocations?limit=3&status="+status, "", &list)
+		for _, i := range list.Invocations {
+			var id struct {
+				ID string `json:"request_id"`
+			}
+			var events json.RawMessage
+			if json.Unmarshal(i, &id) == nil {
+				call(ctx, "GET", "http://"+s.place(n).addr+"/v1/invocations/"+id.ID+"/events", "", &events)
+			}
+			fmt.Fprintf(&out, "\n%s %s", i, events)
+		}
+	}
+	return out.String()
 }
 
 // judged reads the log from its start and holds it against what was accepted, what the sinks hold, and what was committed.

@@ -27,15 +27,16 @@ const benchmarkTurn = 50 * time.Millisecond
 //
 //   - of-plain: the cost of Run as a fraction of that of wazero without a stop on a done context.
 //   - of-stoppable: as a fraction of wazero's with one.
-//   - unstoppable-of-plain: what of-plain would be without the stop, which costs each loop of the guest.
+//
+// Run counts fuel; wazero does not.
 func BenchmarkAttempt(b *testing.B) {
 	benchmarkGuests(b, func(b *testing.B, module []byte) {
 		plain, stoppable := plainAttempt(b, module, false), plainAttempt(b, module, true)
-		run, bare := runAttempt(b, open(b), module), runAttempt(b, unstoppable(b), module)
-		var times [4][]float64
+		run := runAttempt(b, open(b), module)
+		var times [3][]float64
 		b.ResetTimer()
 		for range b.N {
-			for i, f := range []func(){plain, stoppable, run, bare} {
+			for i, f := range []func(){plain, stoppable, run} {
 				runtime.GC() // nobody pays for another's garbage
 				n, began := 0, time.Now()
 				for time.Since(began) < benchmarkTurn {
@@ -45,7 +46,7 @@ func BenchmarkAttempt(b *testing.B) {
 				times[i] = append(times[i], float64(time.Since(began))/float64(n))
 			}
 		}
-		var p50 [4]float64
+		var p50 [3]float64
 		for i := range times {
 			p50[i] = median(times[i])
 		}
@@ -54,7 +55,6 @@ func BenchmarkAttempt(b *testing.B) {
 		b.ReportMetric(p50[2]/1e3, "run-µs")
 		b.ReportMetric(p50[2]/p50[0], "of-plain")
 		b.ReportMetric(p50[2]/p50[1], "of-stoppable")
-		b.ReportMetric(p50[3]/p50[0], "unstoppable-of-plain")
 	})
 }
 
@@ -169,17 +169,4 @@ func plainAttempt(b *testing.B, module []byte, stop bool) func() {
 			b.Fatal(out.String())
 		}
 	}
-}
-
-// unstoppable is a host whose guests run until they end by themselves.
-func unstoppable(b *testing.B) *Host {
-	ctx := context.Background()
-	h := open(b)
-	stoppable := h.engine
-	var err error
-	if h.engine, err = newEngine(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { stoppable.Close(ctx) })
-	return h
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
+	"deed/runtime/wasm/meter"
 )
 
 var errCompileTime = errors.New("compiling takes too long")
@@ -20,6 +22,9 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		return nil, err
 	}
 	module, initial := rewrite(module, f)
+	if module, _, err = meter.Rewrite(module, meter.Options{}); err != nil {
+		return nil, &BadModuleError{cut(err.Error(), maxError)}
+	}
 	select {
 	case h.compilers <- struct{}{}:
 	case <-ctx.Done():

@@ -88,6 +88,7 @@ func offerContext(ctx context.Context, r wazero.Runtime) error {
 			panic(errOutside)
 		}
 	}), []api.ValueType{api.ValueTypeI32}, nil).Export("context_read")
+	offerFuel(b)
 	_, err := b.Instantiate(ctx)
 	return err
 }

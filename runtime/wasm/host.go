@@ -14,6 +14,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"golang.org/x/sync/singleflight"
+
+	"deed/runtime/wasm/meter"
 )
 
 // features are what a module may use; see the package's comment.
@@ -25,6 +27,8 @@ type Config struct {
 	// engine's version. It is made when it is missing, must be private to the process's user, and may be deleted at any
 	// time. "" keeps them in memory only; loading a Go module then costs about a second instead of 40 ms.
 	CacheDir string
+	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same.
+	Interpreter bool
 }
 
 // Host holds the engine and the compiled modules. It is safe for use from many goroutines.
@@ -61,8 +65,11 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 			_ = h.shut(ctx)
 		}
 	}()
-	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false).
-		WithCloseOnContextDone(true) // what stops a guest that spins
+	config := wazero.NewRuntimeConfigCompiler()
+	if c.Interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	config = config.WithCoreFeatures(features).WithDebugInfoEnabled(false) // what stops a guest that spins is its fuel
 	if c.CacheDir == "" {
 		h.engine, err = newEngine(ctx, config)
 	} else {
@@ -79,7 +86,7 @@ func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	}
 	for _, module := range []string{wasiModule, deedModule} {
 		for name := range h.engine.Module(module).ExportedFunctionDefinitions() {
-			h.offered[[2]string{module, name}] = true
+			h.offered[[2]string{module, name}] = name != meter.ImportMore
 		}
 	}
 	return h, nil

@@ -17,7 +17,7 @@ const maxError = 4 << 10
 // outcome says how the attempt in the sandbox ended. Who stopped the guest decides before what its exit code looks like: a
 // guest may exit with the very codes by which the engine says that it stopped one.
 func (s *sandbox) outcome(err error) Outcome {
-	o := Outcome{PeakMemory: int64(s.memory.peak)}
+	o := Outcome{PeakMemory: int64(s.memory.peak), Fuel: s.fuel.used}
 	o.Log, o.LogTruncated = s.stderr.text()
 	o.Kind, o.Error = s.failure(err, &o.ExitCode)
 	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
@@ -33,6 +33,9 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 	}
 	if s.stdout.over {
 		return domain.FailedOutputTooLarge, fmt.Sprintf("printed more than its limit of %s", size(int64(s.stdout.limit)))
+	}
+	if s.fuel.spent {
+		return domain.FailedTimeout, fmt.Sprintf("used %d units of fuel: its limit is %d", s.fuel.used, s.fuel.limit)
 	}
 	if s.ctx.Err() != nil {
 		return stopped(context.Cause(s.ctx))

@@ -26,10 +26,9 @@ const (
 func (m *Module) react(ctx context.Context, mod api.Module, box *sandbox, a *Attempt, s *snapshot) error {
 	switch {
 	case s != nil:
-		if box.memory.err = s.restore(mod, &m.facts); box.memory.err != nil {
+		if box.memory.err = s.restore(mod, box, &m.facts); box.memory.err != nil {
 			return box.memory.err
 		}
-		box.clock.passed = s.passed
 	case m.facts.initializes:
 		if _, err := mod.ExportedFunction(initializeName).Call(ctx); err != nil {
 			return err

@@ -97,6 +97,6 @@ func exportGlobals(section []byte, f facts) []byte {
 }
 
 // globalPrefix begins the names under which globals are exported.
-const globalPrefix = "deed:global:"
+const globalPrefix = "deed.global."
 
 func globalName(index uint32) string { return fmt.Sprint(globalPrefix, index) }

@@ -49,6 +49,9 @@ type Outcome struct {
 	Duration time.Duration
 	// PeakMemory is the largest size of the guest's linear memory, in bytes.
 	PeakMemory int64
+	// Fuel is what the guest computed, in units of the table of costs (Costs). The same attempt uses the same, wherever it runs,
+	// unless it was stopped by time.
+	Fuel int64
 }
 
 // ErrCanceled is the cause of a context that cancels one attempt by force; see context.WithCancelCause.
@@ -107,9 +110,13 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool,
 	ctx = box.within(ctx)
 	mod, err := m.instance(ctx, box, initial)
 	if err != nil {
+		box.fuel.used = box.fuel.granted // what its start used; the slices are all that is known
 		return err
 	}
-	defer func() { _ = mod.Close(context.Background()) }() // nothing is open, so nothing can fail
+	defer func() {
+		box.measure(mod)
+		_ = mod.Close(context.Background()) // nothing is open, so nothing can fail
+	}()
 	switch {
 	case !start:
 		return nil

@@ -26,6 +26,7 @@ type sandbox struct {
 	clock  clock
 	chance rand.ChaCha8
 	memory memory
+	fuel   fuel
 
 	reactor bool   // the guest is one
 	reached bool   // the guest called what a snapshot cannot follow
@@ -51,6 +52,7 @@ func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 	s.clock = clock{start: a.Start.UnixNano()}
 	s.chance.Seed(a.Seed)
 	s.memory.limit = uint64(a.Limits.Memory)
+	s.fuel = fuel{limit: a.Limits.Fuel}
 }
 
 // initialise gives the guest the clock and the chance of an initialisation, which are the same in every attempt.

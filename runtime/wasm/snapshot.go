@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"deed/runtime/wasm/meter"
 )
 
 // A reactor's initialisation is given the same clock and the same random bytes in every attempt. So whatever it leaves in
@@ -21,6 +23,8 @@ type snapshot struct {
 	image   *image
 	globals []uint64 // of the mutable ones, in the order of facts.mutable
 	passed  int64    // how far initialisation moved the clock, in nanoseconds
+
+	granted, used int64 // fuel: what initialisation was given and took; attempts over the snapshot are charged for it, too
 }
 
 // The bounds of what is kept. Beyond them attempts initialise by themselves.
@@ -47,12 +51,22 @@ type snapshots struct {
 	made map[[sha256.Size]byte]*snapshot
 }
 
-// snapshotFor gives the snapshot to begin an attempt with, or nil without one. The first who asks makes it; who asks
-// meanwhile gets nil.
+// snapshotFor gives the snapshot to begin an attempt with, or nil without one. An attempt whose fuel does not last for the
+// initialisation gets none: it is to end where it would end by itself.
 func (m *Module) snapshotFor(ctx context.Context, a *Attempt) *snapshot {
 	if !m.facts.snapshots() {
 		return nil
 	}
+	s := m.snapshotOf(ctx, a)
+	if s != nil && a.Limits.Fuel > 0 && s.used > a.Limits.Fuel {
+		return nil
+	}
+	return s
+}
+
+// snapshotOf gives the snapshot of an attempt's arguments, environment and memory limit. The first who asks makes it; who
+// asks meanwhile gets nil.
+func (m *Module) snapshotOf(ctx context.Context, a *Attempt) *snapshot {
 	key := snapshotKey(a)
 	m.snapshots.mu.Lock()
 	s, tried := m.snapshots.made[key]
@@ -114,7 +128,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	box := m.host.boxes.get()
 	defer m.host.boxes.put(box)
 	alone := *a
-	alone.Event = nil
+	alone.Event, alone.Limits.Fuel = nil, 0
 	box.begin(ctx, &alone)
 	defer box.end()
 	box.initialise()
@@ -129,7 +143,8 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	if box.reached || box.memory.refused || box.memory.peak == 0 {
 		return nil
 	}
-	s = &snapshot{image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
+	box.measure(mod)
+	s = &snapshot{granted: box.fuel.granted, used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
 	for _, g := range m.facts.mutable {
 		s.globals = append(s.globals, mod.ExportedGlobal(globalName(g)).Get())
 	}
@@ -144,8 +159,9 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	return s
 }
 
-// restore gives an instance that was made over the snapshot's image the rest of it.
-func (s *snapshot) restore(mod api.Module, f *facts) error {
+// restore gives an instance that was made over the snapshot's image, and its sandbox, the rest of it. The fuel is what
+// initialisation left of its slice, so that the guest is looked at where it would be without a snapshot.
+func (s *snapshot) restore(mod api.Module, box *sandbox, f *facts) error {
 	if pages := uint32((s.image.size - f.memory) >> 16); pages > 0 {
 		if _, ok := mod.Memory().Grow(pages); !ok {
 			return fmt.Errorf("memory of %s for a snapshot was refused", size(int64(s.image.size)))
@@ -154,5 +170,7 @@ func (s *snapshot) restore(mod api.Module, f *facts) error {
 	for i, g := range f.mutable {
 		mod.ExportedGlobal(globalName(g)).(api.MutableGlobal).Set(s.globals[i])
 	}
+	mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(uint64(s.granted - s.used))
+	box.fuel.granted, box.clock.passed = s.granted, s.passed
 	return nil
 }

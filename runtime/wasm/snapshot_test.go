@@ -62,7 +62,7 @@ func TestSnapshot(t *testing.T) {
 		a.Seed[0], a.Start = byte(i/2), a.Start.Add(time.Duration(i/2)*time.Hour)
 		a.Env = [][2]string{{"DEED_ATTEMPT", string(rune('1' + i))}, {"LEVEL", "debug"}}
 		one, other := with.Run(context.Background(), a), without.Run(context.Background(), a)
-		if one.Kind != "" || string(one.Result) != string(other.Result) || one.PeakMemory != other.PeakMemory || one.PeakMemory != 5<<16 {
+		if one.Kind != "" || string(one.Result) != string(other.Result) || one.Fuel != other.Fuel || one.Fuel == 0 || one.PeakMemory != other.PeakMemory || one.PeakMemory != 5<<16 {
 			t.Fatalf("attempt %d: with %+v\nwithout %+v", i, one, other)
 		}
 		results[string(one.Result)] = true
@@ -218,6 +218,31 @@ func TestSnapshotOfLanguages(t *testing.T) {
 	}
 }
 
+// A limit of fuel stops an attempt over a snapshot where it stops one without, also within initialisation.
+func TestSnapshotFuel(t *testing.T) {
+	h, slow := open(t), interpreted(t)
+	plain := inputs()
+	// Initialisation takes most of the fuel.
+	plain.Code[1] = Body(dropped(Const(3), Op(0x40, 0)), Store(600, Const(1000)), Loop(Store(600, Join(Load(600), Const(1), Op(0x6b))), Load(600), Op(0x0d, 0), Op(0x0c, 1)))
+	with, without, interpreted := load(t, h, plain.Bytes()), load(t, open(t), plain.Bytes()), load(t, slow, plain.Bytes())
+	a := attempt("")
+	all := with.Run(context.Background(), a).Fuel
+	for _, limit := range []int64{1, all / 4, all / 2, all - 2, all - 1, all, all + 1} {
+		a.Limits.Fuel = limit
+		without.snapshots.made = map[[sha256.Size]byte]*snapshot{snapshotKey(&a): nil}
+		one, other, third := with.Run(context.Background(), a), without.Run(context.Background(), a), interpreted.Run(context.Background(), a)
+		if one.Kind != other.Kind || one.Kind != third.Kind || (one.Kind == "") != (limit >= all) || string(one.Result) != string(other.Result) {
+			t.Errorf("limit %d of %d: %q %q %q, without a snapshot %q %q %q, interpreted %q %q", limit, all, one.Kind, one.Error, one.Result, other.Kind, other.Error, other.Result, third.Kind, third.Error)
+		}
+		if one.Kind == "" && (one.Fuel != other.Fuel || one.Fuel != third.Fuel) {
+			t.Errorf("limit %d: used %d, without a snapshot %d, interpreted %d", limit, one.Fuel, other.Fuel, third.Fuel)
+		}
+	}
+	if good, _ := kept(with); good != 1 {
+		t.Error("no snapshot")
+	}
+}
+
 // Attempts that come while a snapshot is made, and those over several snapshots at once, give what they give alone.
 func TestSnapshotsAtOnce(t *testing.T) {
 	h := open(t)
@@ -229,7 +254,7 @@ func TestSnapshotsAtOnce(t *testing.T) {
 				a := attempt("")
 				a.Seed[0], a.Args = byte(i%3), []string{strings.Repeat("x", (g+i)%4)}
 				o := m.Run(context.Background(), a)
-				if want := alone.Run(context.Background(), a); o.Kind != "" || string(o.Result) != string(want.Result) {
+				if want := alone.Run(context.Background(), a); o.Kind != "" || o.Fuel != want.Fuel || string(o.Result) != string(want.Result) {
 					t.Errorf("%+v, want %+v", o, want)
 				}
 			}

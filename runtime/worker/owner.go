@@ -69,7 +69,8 @@ type live struct {
 	writing    bool                    // the notification's record is being made
 	tell       *Ticket                 // place in Tells
 	telling    bool
-	wake       domain.Instant // the timer that is set; 0 if none
+	ahead      time.Duration  // of this node's clock is the invocation's
+	wake       domain.Instant // the timer that is set, by this node's clock; 0 if none
 	unprepared int            // how often preparation failed
 	retryAt    domain.Instant // not before: after a failed preparation
 	then       []func()       // what waits until the pending records are read back

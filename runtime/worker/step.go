@@ -117,7 +117,7 @@ type exchange struct{ request, response []byte }
 
 // stepOpen decides between the end, a retry, and the next attempt now.
 func (o *Owner) stepOpen(e *partition.Entry, l *live) {
-	now := max(o.now(), e.At)
+	now := o.time(e, l)
 	if events := o.d.Retry.Derive(e.Invocation, now); len(events) > 0 {
 		o.leaveRuns(l)
 		o.follow(e, e.Invocation, e.Last, events, nil)
@@ -137,8 +137,8 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 		}
 		return
 	}
-	if l.retryAt > now {
-		o.wakeAt(e.ID, l, l.retryAt)
+	if l.retryAt > o.now() {
+		o.wakeAt(e.ID, l, l.retryAt.Add(l.ahead))
 		return
 	}
 	if !e.Ready(now) {
@@ -178,7 +178,7 @@ func (o *Owner) granted(id domain.InvocationID, t *Ticket) {
 // prepare does what can fail before the guest runs — fetching the module, compiling, fetching the event — before
 // AttemptStarted is written: it spends no attempt.
 func (o *Owner) prepare(e *partition.Entry, l *live) {
-	if e.Done > 0 && !e.Ready(max(o.now(), e.At)) {
+	if e.Done > 0 && !e.Ready(o.time(e, l)) {
 		o.leaveRuns(l)
 		return
 	}
@@ -218,7 +218,7 @@ func (o *Owner) preparedNow(id domain.InvocationID, p *prepared, err error) {
 		o.step(id)
 		return
 	}
-	if o.phase == draining || l.ticket == nil || !l.granted || l.pending > 0 || !e.Open() || e.Running() || !e.Ready(max(o.now(), e.At)) {
+	if o.phase == draining || l.ticket == nil || !l.granted || l.pending > 0 || !e.Open() || e.Running() || !e.Ready(o.time(e, l)) {
 		o.leaveRuns(l)
 		o.step(id)
 		return
@@ -232,7 +232,8 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 	l.prepared, l.ended = p, false
 	var seed [16]byte
 	o.d.Random(seed[:])
-	events, err := e.Decide(domain.Begin{At: max(o.now(), e.At), Seed: seed})
+	at := o.time(e, l)
+	events, err := e.Decide(domain.Begin{At: at, Seed: seed})
 	if err != nil {
 		o.leaveRuns(l)
 		return
@@ -240,7 +241,7 @@ func (o *Owner) start(e *partition.Entry, l *live, p *prepared) {
 	o.point("before attempt started")
 	for _, ev := range events {
 		r := o.record(ev, e.ID, e.Last)
-		r.At, r.Correlation, r.Project = max(r.At, e.At), e.Root, e.Function.Project
+		r.At, r.Correlation, r.Project = max(r.At, at), e.Root, e.Function.Project
 		if r.At > e.Deadline { // the clock moved on between the decision and the stamp
 			o.stamp.Seq--
 			o.leaveRuns(l)

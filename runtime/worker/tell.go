@@ -20,7 +20,7 @@ func (o *Owner) stepTerminal(e *partition.Entry, l *live) {
 	case o.phase == draining:
 	case !n.Owed:
 		o.write(e, l)
-	case n.Due > o.now():
+	case n.Due > o.time(e, l):
 		o.wakeAt(e.ID, l, n.Due)
 	default:
 		id, round := e.ID, o.round

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deed/domain"
+	"deed/domain/partition"
 )
 
 // timers is a heap of wake-up times with one clock timer under it: a waiting invocation costs an entry, not a goroutine.
@@ -42,7 +43,10 @@ func (t *timers) clear() {
 
 // wakeAt steps the invocation again at that time; an earlier or equal one that is set already is enough.
 func (o *Owner) wakeAt(id domain.InvocationID, l *live, at domain.Instant) {
-	if at == 0 || l.wake != 0 && l.wake <= at {
+	if at == 0 {
+		return
+	}
+	if at = at.Add(-l.ahead); l.wake != 0 && l.wake <= at {
 		return
 	}
 	l.wake = at
@@ -76,4 +80,13 @@ func (o *Owner) ring() {
 		}
 	}
 	o.arm()
+}
+
+// time is what it is for an invocation: now, or later if its last event is of a clock that was ahead of this node's. From
+// there it goes on as fast as this node's: a clock that was wrong for a moment must not hold a retry up for as long as it was
+// wrong.
+func (o *Owner) time(e *partition.Entry, l *live) domain.Instant {
+	now := o.now()
+	l.ahead = max(l.ahead, e.At.Sub(now))
+	return now.Add(l.ahead)
 }

@@ -22,6 +22,7 @@ func (e *env) deploy() *cobra.Command {
 	var timeout time.Duration
 	var memory, maxOutput string
 	var vars []string
+	var fuel int64
 	cmd := &cobra.Command{
 		Use: "deploy NAME FILE.wasm", Short: "Deploy a new version of a function", Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, a []string) error {
@@ -30,6 +31,9 @@ func (e *env) deploy() *cobra.Command {
 				return fmt.Errorf("the module cannot be read: %w", err)
 			}
 			q := url.Values{"timeout": {timeout.String()}, "memory": {memory}, "max_output": {maxOutput}, "env": vars}
+			if fuel != 0 {
+				q.Set("fuel", fmt.Sprint(fuel))
+			}
 			var f httpapi.Function
 			h := http.Header{"Content-Type": {"application/wasm"}}
 			if _, err := e.client().Do(cmd.Context(), http.MethodPut, functionPath(a[0])+"?"+q.Encode(), h, module, &f); err != nil {
@@ -41,6 +45,7 @@ func (e *env) deploy() *cobra.Command {
 	cmd.Flags().DurationVar(&timeout, "timeout", domain.DefaultTimeout, "time limit of an attempt")
 	cmd.Flags().StringVar(&memory, "memory", "128MiB", "memory limit")
 	cmd.Flags().StringVar(&maxOutput, "max-output", "6MiB", "output limit")
+	cmd.Flags().Int64Var(&fuel, "fuel", 0, "limit of what an attempt may compute, in units of fuel; 0 is none but the time")
 	cmd.Flags().StringArrayVar(&vars, "env", nil, "variable NAME=VALUE of the function's environment; may be repeated")
 	return cmd
 }

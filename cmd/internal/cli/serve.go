@@ -150,7 +150,7 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 	}
 	native, fgs := api.Handler(), door.Handler()
 	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v2/") { // its paths are never cleaned, and nothing is redirected
+		if strings.HasPrefix(strings.TrimLeft(r.URL.Path, "/"), "v2/") { // its paths are never cleaned, and nothing is redirected
 			fgs.ServeHTTP(w, r)
 			return
 		}

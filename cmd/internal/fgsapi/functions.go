@@ -24,6 +24,10 @@ const (
 	maxDescription = 512      // characters
 )
 
+// defaultInstances is how many attempts of a function that is made here may run at once, if nothing else was said
+// (FunctionGraph's).
+const defaultInstances = 400
+
 // decided are the settings that decide something here.
 type decided struct {
 	FuncName     string    `json:"func_name"`
@@ -175,7 +179,11 @@ func (s *Server) createFunction(c *call) error {
 	if err != nil {
 		return err
 	}
-	if f, err = s.limit(c, f, d.Strategy.max()); err != nil {
+	most := d.Strategy.max()
+	if most == nil {
+		most = new(defaultInstances)
+	}
+	if f, err = s.limit(c, f, most); err != nil {
 		return err
 	}
 	out := s.show(f, f.Head)

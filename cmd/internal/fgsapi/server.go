@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"deed/cmd/internal/access"
@@ -30,16 +31,14 @@ type Server struct {
 	Logger   *slog.Logger
 
 	router *router
-	large  chan struct{} // places of large bodies
+	large  atomic.Int64 // bytes that large bodies hold
 }
 
-// largeBodies is how many bodies of more than largeBody bytes are read at once: each is in memory as a whole, for it is
-// signed.
+// Bounds of the bodies that are in memory at once: each is there as a whole, for it is signed. Those of at most largeBody
+// bytes are not counted. What counts is what has come and not what was announced, so that who sends slowly is in nobody's way.
 const (
-	largeBodies = 8
+	largeBudget = 320 << 20
 	largeBody   = 1 << 20
-	// largeWithin is how long a large body may take: a slow one must not keep the others out.
-	largeWithin = 2 * time.Minute
 )
 
 // The headers of answers.
@@ -65,7 +64,7 @@ type call struct {
 
 // Handler is the API: everything below /v2/.
 func (s *Server) Handler() http.Handler {
-	s.router, s.large = newRouter(Operations()), make(chan struct{}, largeBodies)
+	s.router = newRouter(Operations())
 	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.serve(w, r); err != nil {
 			s.fail(w, r, err)
@@ -75,6 +74,15 @@ func (s *Server) Handler() http.Handler {
 	guarded := access.Guard(serve, s.Keyring.Any, refuse)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(headerRequestID, newRequestID())
+		defer func() { // whoever called is to know that it failed, and the others are to be served
+			p := recover()
+			if p == http.ErrAbortHandler { //nolint:errorlint // the value itself is thrown
+				panic(p)
+			}
+			if p != nil {
+				s.fail(w, r, fmt.Errorf("a mistake in the server: %v", p))
+			}
+		}()
 		guarded.ServeHTTP(w, r)
 	})
 }
@@ -91,10 +99,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Keyring.Expect(r); err != nil {
 		return err
 	}
-	op, path, err := s.router.find(r)
-	if err != nil {
-		return err
-	}
+	op, path, lost := s.router.find(r)
 	c := &call{w: w, r: r, path: path, project: path["project_id"]}
 	release, err := s.readBody(c, op.limit)
 	if err != nil {
@@ -104,6 +109,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	who, err := s.Keyring.Caller(r, c.body)
 	if err != nil {
 		return err
+	}
+	if lost != nil { // which is nobody's business before it is known who asks
+		return lost
 	}
 	if domain.CheckProject(c.project) != nil {
 		return fault("FSS.0400", fmt.Sprintf("%q is not a project id", short(c.project, 70)))
@@ -124,38 +132,41 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	return op.handle(s, c)
 }
 
-// readBody reads the whole body, which is signed. Large ones wait for a place.
+// readBody reads the whole body, which is signed. A large one is refused if there is no room for it now.
 func (s *Server) readBody(c *call, limit int64) (release func(), err error) {
 	limit = max(limit, maxConfig) // operations without a body are sent small ones, too
-	release = func() {}
 	if c.r.ContentLength > limit {
-		return release, tooLarge(limit)
+		return func() {}, tooLarge(limit)
 	}
-	if c.r.ContentLength > largeBody || c.r.ContentLength < 0 && limit > largeBody {
-		select {
-		case s.large <- struct{}{}:
-			release = func() { <-s.large }
-			_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(largeWithin)) // else the server's own
-		case <-c.r.Context().Done():
-			return release, fault("FSS.0408", "the client went away")
+	var held int64
+	release = func() { s.large.Add(-held) }
+	var b bytes.Buffer
+	from := http.MaxBytesReader(c.w, c.r.Body, limit)
+	for err == nil {
+		_, err = io.CopyN(&b, from, largeBody)
+		if rest := int(c.r.ContentLength) - b.Len(); rest > 0 && rest < 3*b.Len() {
+			b.Grow(rest + bytes.MinRead) // a quarter has come: the rest will, too
+		}
+		if now := int64(b.Cap()); now > held && b.Len() >= largeBody {
+			full := s.large.Add(now-held) > largeBudget
+			if held = now; full {
+				err = fault("FSS.0503", "too many large bodies are on their way: send it again")
+			}
 		}
 	}
-	var b bytes.Buffer
-	if c.r.ContentLength > 0 {
-		b.Grow(int(c.r.ContentLength) + 1) // at most limit
+	if errors.Is(err, io.EOF) {
+		c.body = b.Bytes()
+		return release, nil
 	}
-	_, err = b.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, limit))
-	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+	release()
+	f, large := (*Fault)(nil), (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &large):
 		err = tooLarge(limit)
-	} else if err != nil {
+	case !errors.As(err, &f):
 		err = fault("FSS.0400", "the body could not be read: "+err.Error())
 	}
-	if err != nil {
-		release()
-		return func() {}, err
-	}
-	c.body = b.Bytes()
-	return release, nil
+	return func() {}, err
 }
 
 func tooLarge(limit int64) error {

@@ -12,7 +12,7 @@ import (
 	"deed/projections/functions"
 )
 
-// deploy takes the module as the body and the limits as query parameters: timeout (a duration), memory and max_output (bytes,
+// deploy takes the module as the body and the limits as query parameters: timeout (a duration), fuel (units), memory and max_output (bytes,
 // or with KiB, MiB, GiB), env=NAME=VALUE as often as needed.
 func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := domain.CheckFunctionName(r.PathValue("name")); err != nil {
@@ -20,8 +20,8 @@ func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := r.URL.Query()
 	for k := range q {
-		if k != "timeout" && k != "memory" && k != "max_output" && k != "env" {
-			return domain.Reject(domain.CodeInvalid, fmt.Sprintf("there is no option %q", k), "the options are timeout, memory, max_output and env")
+		if k != "timeout" && k != "memory" && k != "max_output" && k != "fuel" && k != "env" {
+			return domain.Reject(domain.CodeInvalid, fmt.Sprintf("there is no option %q", k), "the options are timeout, memory, max_output, fuel and env")
 		}
 	}
 	limits := domain.DefaultLimits()
@@ -39,6 +39,11 @@ func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 	if v := q.Get("max_output"); v != "" {
 		if limits.MaxOutput, err = ParseSize(v); err != nil {
 			return domain.Reject(domain.CodeInvalid, "max_output: "+err.Error(), "")
+		}
+	}
+	if v := q.Get("fuel"); v != "" {
+		if limits.Fuel, err = strconv.ParseInt(v, 10, 64); err != nil {
+			return domain.Reject(domain.CodeInvalid, fmt.Sprintf("fuel %q is not a number", v), "")
 		}
 	}
 	var env []domain.EnvVar

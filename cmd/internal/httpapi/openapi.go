@@ -90,6 +90,7 @@ var queries = map[string][][3]string{
 		{"timeout", "query", "time limit of an attempt, like 30s"},
 		{"memory", "query", "memory limit, like 128MiB"},
 		{"max_output", "query", "output limit, like 6MiB"},
+		{"fuel", "query", "limit of what an attempt may compute, in units of fuel; 0 is none"},
 		{"env", "query", "NAME=VALUE; may be repeated"},
 	},
 	"POST /v1/functions/{name}/invocations": {
@@ -150,7 +151,7 @@ func schemas() object {
 			"on_success":                     str, "on_failure": str,
 		}},
 		"Function": object{"type": "object", "properties": object{
-			"name": str, "urn": str, "version": str, "digest": str, "size": num, "timeout_ms": num, "memory": num, "max_output": num,
+			"name": str, "urn": str, "version": str, "digest": str, "size": num, "timeout_ms": num, "memory": num, "max_output": num, "fuel": num,
 			"env": object{"type": "object", "additionalProperties": str}, "deployed_at": str, "policy": ref("Policy"), "warnings": object{"type": "array", "items": str},
 		}},
 		"Invocation": object{"type": "object", "required": []string{"request_id", "status", "attempts", "requested_at"}, "properties": object{

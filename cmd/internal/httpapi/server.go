@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
@@ -95,7 +96,14 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		s.fail(w, req, domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no %s %s", req.Method, req.URL.Path), "GET /openapi.json lists what there is"))
 	})
-	return s.guard(mux)
+	return s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			// The router would redirect to the clean path, and an event that a client posts would be lost on the way.
+			s.fail(w, r, domain.Reject(domain.CodeNotFound, fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), "the path has empty or dotted parts; write "+clean))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 }
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {

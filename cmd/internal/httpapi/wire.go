@@ -119,6 +119,7 @@ type Function struct {
 	TimeoutMS  int64             `json:"timeout_ms"`
 	Memory     int64             `json:"memory"`
 	MaxOutput  int64             `json:"max_output"`
+	Fuel       int64             `json:"fuel,omitempty"`
 	Env        map[string]string `json:"env,omitempty"`
 	DeployedAt string            `json:"deployed_at"`
 	Policy     *Policy           `json:"policy,omitempty"`
@@ -137,7 +138,7 @@ func functionOf(f functions.Function) Function {
 	v := f.Newest()
 	out := Function{
 		Name: f.ID.Name, URN: f.ID.Version(v.Version), Version: v.Version, Digest: v.Code.String(), Size: v.Size,
-		TimeoutMS: v.Limits.Timeout.Milliseconds(), Memory: v.Limits.Memory, MaxOutput: v.Limits.MaxOutput, DeployedAt: v.DeployedAt.String(),
+		TimeoutMS: v.Limits.Timeout.Milliseconds(), Memory: v.Limits.Memory, MaxOutput: v.Limits.MaxOutput, Fuel: v.Limits.Fuel, DeployedAt: v.DeployedAt.String(),
 	}
 	for _, e := range v.Env {
 		if out.Env == nil {

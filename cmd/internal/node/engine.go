@@ -63,7 +63,7 @@ func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
 		Args: []string{a.Name}, Env: env, Event: a.Event, Limits: a.Limits,
 		Seed: sha256.Sum256(a.Seed[:]), Start: a.Start.Time(),
 	})
-	usage := domain.Usage{Duration: out.Duration.Truncate(time.Microsecond), PeakMemory: out.PeakMemory}
+	usage := domain.Usage{Duration: out.Duration.Truncate(time.Microsecond), PeakMemory: out.PeakMemory, Fuel: out.Fuel, Costs: wasm.Costs}
 	if out.Kind != domain.FailedOutputTooLarge {
 		usage.Output = sha256.Sum256(out.Result)
 	}

@@ -1,5 +1,7 @@
 package meter
 
+import "fmt"
+
 // light is the most that a function costs, in units, that is not looked at when it begins: it must not call others. What
 // calls it is looked at, and a function of 1 MiB can call half a million such before it is looked at again.
 const light = 128
@@ -38,12 +40,13 @@ func (w *rewriter) code(size int) ([]byte, error) {
 	return append(appendU(nil, n-w.imported+len(w.helpers)), bodies...), nil
 }
 
-// locals reads the locals of a function and counts them.
-func locals(r *reader) int {
-	n := 0
+// locals reads the locals of a function and counts them, with its parameters.
+func (p *plan) locals(r *reader, t signature) int {
+	n := len(t.params)
+	p.groups = append(p.groups[:0], t.params...)
 	for range r.count() {
 		n += int(r.u32())
-		r.byte()
+		p.groups = append(p.groups, r.byte())
 		if n > maxLocals {
 			r.fail("has a function with more than %d locals", maxLocals)
 		}
@@ -54,12 +57,23 @@ func locals(r *reader) int {
 	return n
 }
 
+// body is the code of a function as it is being rewritten: what is copied is taken over when something else comes.
+type body struct {
+	out, code []byte
+	copied    int
+}
+
+// upTo takes over what is before a place, and goes on behind another.
+func (b *body) upTo(before, behind int32) {
+	b.out = append(b.out, b.code[b.copied:before]...)
+	b.copied = int(behind)
+}
+
 // function rewrites one.
 func (w *rewriter) function(out []byte, f uint32, code []byte) ([]byte, error) {
-	r := &reader{b: code}
-	n := locals(r) + len(w.types[w.functions[f]].params)
-	copied := r.at
-	p := &w.plan
+	p, r, t := &w.plan, &reader{b: code}, w.types[w.functions[f]]
+	n := p.locals(r, t)
+	b := body{out: append(out, code[:r.at]...), code: code, copied: r.at}
 	p.read(w.module, r, n)
 	if r.err == nil && r.more() {
 		r.fail("has %d bytes after the end of a function", len(r.b)-r.at)
@@ -68,56 +82,86 @@ func (w *rewriter) function(out []byte, f uint32, code []byte) ([]byte, error) {
 		return nil, r.err
 	}
 	p.solve()
-	out = append(out, code[:copied]...)
-	next := 0
+	counted := w.depth != nil && w.depth.counted[f]
+	if counted {
+		w.info.Counted++
+		w.enter(&b, f, t)
+	} else {
+		b.out = w.appendCharge(b.out, p.charge(&p.runs[0]))
+		if p.calls || p.total > light {
+			b.out = w.appendCheck(b.out)
+		}
+	}
+	next := 1
 	for i := range p.instructions {
 		in := &p.instructions[i]
 		if next < len(p.runs) && int(p.runs[next].at) == i {
-			run := &p.runs[next]
-			charge, check := p.charge(run), p.checked(run)
-			if next == 0 {
-				check = p.calls || p.total > light
+			if charge, check := p.charge(&p.runs[next]), p.checked(&p.runs[next]); charge > 0 || check {
+				b.upTo(in.at, in.at)
+				b.out = w.appendCharge(b.out, charge)
+				if check {
+					b.out = w.appendCheck(b.out)
+				}
 			}
 			next++
-			if charge > 0 || check {
-				out = append(out, code[copied:in.at]...)
-				copied = int(in.at)
-				out = w.appendCharge(out, charge, check)
-			}
 		}
-		var helper uint32
-		switch in.op {
-		case opCall:
-			helper = w.moved(in.index)
-		case opRefFunc:
-			out = append(out, code[copied:in.at]...)
-			copied = int(in.end)
-			out = appendU(append(out, opRefFunc), w.referred(in.index))
-			continue
-		case opMemoryGrow:
-			helper = w.growing(-1)
-		case opTableGrow:
-			if int(in.index) >= len(w.tables) {
-				r.fail("uses a table %d that it does not have", in.index)
-				return nil, r.err
-			}
-			helper = w.growing(int(in.index))
-		case opMemoryCopy, opMemoryFill, opMemoryInit:
-			out = append(out, code[copied:in.at]...)
-			copied = int(in.at)
-			out = appendU(append(out, opCall), w.byLength(inBytes))
-			continue
-		case opTableCopy, opTableFill, opTableInit:
-			out = append(out, code[copied:in.at]...)
-			copied = int(in.at)
-			out = appendU(append(out, opCall), w.byLength(inEntries))
-			continue
-		default:
-			continue
+		if err := w.instruction(&b, in, counted); err != nil {
+			return nil, err
 		}
-		out = append(out, code[copied:in.at]...)
-		copied = int(in.end)
-		out = appendU(append(out, opCall), helper)
 	}
-	return append(out, code[copied:]...), nil
+	b.upTo(int32(len(code)), 0)
+	if counted {
+		b.out = append(w.appendRoom(b.out, opI64Add, w.depth.weights[f]), opEnd)
+	}
+	return b.out, nil
+}
+
+// enter begins a function that counts: it takes its room, and its code goes into a block, behind which the room is given
+// back. Returns become branches out of the block.
+func (w *rewriter) enter(b *body, f uint32, t signature) {
+	b.out = w.appendRoom(b.out, opI64Sub, w.depth.weights[f])
+	b.out = w.appendCharge(b.out, w.plan.charge(&w.plan.runs[0]))
+	b.out = w.appendGlobal(b.out, opGlobalGet, w.fuel)
+	b.out = append(w.appendGlobal(b.out, opGlobalGet, w.room), opI64Or)
+	b.out = append(w.appendPause(b.out), opBlock)
+	switch len(t.results) {
+	case 0:
+		b.out = append(b.out, noType)
+	case 1:
+		b.out = append(b.out, t.results[0])
+	default:
+		b.out = appendS(b.out, int64(w.typeOf(nil, t.results)))
+	}
+}
+
+// instruction rewrites one that is not the same afterwards.
+func (w *rewriter) instruction(b *body, in *instruction, counted bool) error {
+	call := func(f uint32, behind int32) {
+		b.upTo(in.at, behind)
+		b.out = appendU(append(b.out, opCall), f)
+	}
+	switch in.op {
+	case opCall:
+		call(w.moved(in.index), in.end)
+	case opRefFunc:
+		b.upTo(in.at, in.end)
+		b.out = appendU(append(b.out, opRefFunc), w.referred(in.index))
+	case opReturn:
+		if counted {
+			b.upTo(in.at, in.end)
+			b.out = appendU(append(b.out, opBr), in.index)
+		}
+	case opMemoryGrow:
+		call(w.growing(-1), in.end)
+	case opTableGrow:
+		if int(in.index) >= len(w.tables) {
+			return fmt.Errorf("uses a table %d that it does not have", in.index)
+		}
+		call(w.growing(int(in.index)), in.end)
+	case opMemoryCopy, opMemoryFill, opMemoryInit:
+		call(w.byLength(inBytes), in.at)
+	case opTableCopy, opTableFill, opTableInit:
+		call(w.byLength(inEntries), in.at)
+	}
+	return nil
 }

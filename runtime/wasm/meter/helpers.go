@@ -2,8 +2,9 @@ package meter
 
 // Types of values.
 const (
-	i32 = 0x7f
-	i64 = 0x7e
+	i32  = 0x7f
+	i64  = 0x7e
+	v128 = 0x7b
 )
 
 // noType is what is behind a block that takes and gives nothing.
@@ -33,38 +34,54 @@ func (w *rewriter) addTyped(name string, typ uint32, body []byte) uint32 {
 	return uint32(len(w.functions) + len(w.helpers)) // and one import
 }
 
-// pauseBody asks the host for more until the counter is not below zero, and traps when the host gives nothing.
+// pauseBody traps when there is no room. Then it asks the host for more until the counter is not below zero, and traps when the host gives nothing.
 func (w *rewriter) pauseBody() []byte {
 	b := []byte{0}
-	b = w.appendFuel(b, opGlobalGet)
-	b = w.appendFuel(b, opGlobalGet)
+	if w.options.Stack > 0 {
+		b = w.appendGlobal(b, opGlobalGet, w.room)
+		b = append(b, opI64Const, 0, opI64LtS, opIf, noType, opUnreachable, opEnd)
+	}
+	b = w.appendGlobal(b, opGlobalGet, w.fuel)
+	b = w.appendGlobal(b, opGlobalGet, w.fuel)
 	b = appendU(append(b, opCall), w.more())
 	b = append(b, opI64Add)
-	b = w.appendFuel(b, opGlobalSet)
-	b = w.appendFuel(b, opGlobalGet)
+	b = w.appendGlobal(b, opGlobalSet, w.fuel)
+	b = w.appendGlobal(b, opGlobalGet, w.fuel)
 	return append(b, opI64Const, 0, opI64LtS, opIf, noType, opUnreachable, opEnd, opEnd)
 }
 
-func (w *rewriter) appendFuel(b []byte, op byte) []byte { return appendU(append(b, op), w.fuel) }
+func (w *rewriter) appendGlobal(b []byte, op byte, global uint32) []byte {
+	return appendU(append(b, op), global)
+}
 
-// appendCharge charges n, and looks at the counter if it is to be checked.
-func (w *rewriter) appendCharge(b []byte, n uint64, check bool) []byte {
+// appendCharge charges n.
+func (w *rewriter) appendCharge(b []byte, n uint64) []byte {
 	if n > 0 {
-		b = w.appendFuel(b, opGlobalGet)
+		b = w.appendGlobal(b, opGlobalGet, w.fuel)
 		b = appendS(append(b, opI64Const), int64(n))
-		b = w.appendFuel(append(b, opI64Sub), opGlobalSet)
+		b = w.appendGlobal(append(b, opI64Sub), opGlobalSet, w.fuel)
 		w.info.Charges++
-	}
-	if check {
-		b = w.appendCheck(b)
 	}
 	return b
 }
 
+// appendRoom takes room or gives it back.
+func (w *rewriter) appendRoom(b []byte, op byte, n int64) []byte {
+	b = appendS(append(w.appendGlobal(b, opGlobalGet, w.room), opI64Const), n)
+	return w.appendGlobal(append(b, op), opGlobalSet, w.room)
+}
+
+// appendCheck looks at the counter, and pauses if it is below zero.
 func (w *rewriter) appendCheck(b []byte) []byte {
-	b = w.appendFuel(b, opGlobalGet)
-	b = append(b, opI64Const, 0, opI64LtS, opIf, noType, opCall)
+	return w.appendPause(w.appendGlobal(b, opGlobalGet, w.fuel))
+}
+
+// appendPause pauses if what was pushed is below zero. The pause is in the else of an empty if because the engine, where
+// two ways meet, keeps in registers what the way has there that comes first in the code: with the call first, the usual
+// way would have to load everything again, and loops take up to a third longer.
+func (w *rewriter) appendPause(b []byte) []byte {
 	w.info.Checks++
+	b = append(b, opI64Const, 0, opI64GeS, opIf, noType, opElse, opCall)
 	return append(appendU(b, w.pause), opEnd)
 }
 
@@ -79,12 +96,12 @@ func (w *rewriter) byLength(kind int) uint32 {
 	if w.bulk[kind] != 0 {
 		return w.bulk[kind]
 	}
-	b := w.appendFuel([]byte{0}, opGlobalGet)
+	b := w.appendGlobal([]byte{0}, opGlobalGet, w.fuel)
 	b = append(b, opLocalGet, 0, opI64ExtendU)
 	if kind == inBytes {
 		b = append(b, opI64Const, 3, opI64ShrU) // bytesPerUnit
 	}
-	b = w.appendFuel(append(b, opI64Sub), opGlobalSet)
+	b = w.appendGlobal(append(b, opI64Sub), opGlobalSet, w.fuel)
 	b = append(w.appendCheck(b), opLocalGet, 0, opEnd)
 	w.bulk[kind] = w.add("deed:bulk", []byte{i32}, []byte{i32}, b)
 	return w.bulk[kind]
@@ -104,10 +121,10 @@ func (w *rewriter) growing(table int) uint32 {
 	n := byte(len(params) - 1)
 	b := append([]byte{1, 1, i32}, grow...)
 	b = append(b, opLocalSet, n+1)
-	b = w.appendFuel(b, opGlobalGet)
+	b = w.appendGlobal(b, opGlobalGet, w.fuel)
 	b = appendS(append(b, opLocalGet, n, opI64ExtendU, opI64Const), each)
 	b = append(b, opI64Mul, opLocalGet, n+1, opI32Const, 0x7f, opI32Ne, opI64ExtendU, opI64Mul, opI64Sub)
-	b = w.appendCheck(w.appendFuel(b, opGlobalSet))
+	b = w.appendCheck(w.appendGlobal(b, opGlobalSet, w.fuel))
 	b = append(b, opLocalGet, n+1, opEnd)
 	if w.grows == nil {
 		w.grows = map[uint32]uint32{}

@@ -31,6 +31,7 @@ const (
 	opF64Const     = 0x44
 	opI32Ne        = 0x47
 	opI64LtS       = 0x53
+	opI64GeS       = 0x59
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64Mul       = 0x7e
@@ -95,7 +96,9 @@ func (m *module) decode(r *reader, locals int) instruction {
 	case op >= 0x28 && op <= 0x3e: // loads and stores
 		memoryArgument(r)
 	case op == opMemorySize, op == opMemoryGrow:
-		r.u32()
+		if r.byte() != 0 && r.err == nil {
+			r.fail("uses a memory other than the first")
+		}
 	case op == opI32Const, op == opRefNull:
 		r.signed(5)
 	case op == opI64Const:

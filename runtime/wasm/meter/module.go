@@ -1,6 +1,9 @@
 package meter
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // signature is a function type, its parameters and results as in a module.
 type signature struct{ params, results []byte }
@@ -35,7 +38,10 @@ func parse(b []byte) (*module, error) {
 		case r.err != nil:
 		case id == 0:
 			c := &reader{b: content}
-			if name := c.bytes(); string(name) == "name" && c.err == nil {
+			switch name := c.bytes(); {
+			case c.err != nil || !utf8.Valid(name):
+				r.fail("has a custom section without a name")
+			case string(name) == "name":
 				m.names = content[c.at:]
 			}
 		case int(id) >= len(order):
@@ -112,9 +118,9 @@ const (
 )
 
 func (m *module) readImport(r *reader, _ int) {
-	from, _ := r.bytes(), r.bytes()
-	if string(from) == ImportModule {
-		r.fail("imports from %s, which is reserved", ImportModule)
+	from, name := r.bytes(), r.bytes()
+	if string(from) == ImportModule && string(name) == ImportMore { // the others of that module are any guest's
+		r.fail("imports %s from %s, which is reserved", ImportMore, ImportModule)
 	}
 	switch kind := r.byte(); kind {
 	case kindFunction:

@@ -64,9 +64,10 @@ type plan struct {
 	runs         []run
 	labels       []label
 	frames       []frame
-	code         []byte
 	tables       []uint32 // targets of all branch tables as labels
 	spans        [][2]int32
+	groups       []byte // types of locals, in the groups that they come in
+	opened       []int
 	calls        bool
 	total        uint64 // the cost of all instructions
 }
@@ -93,7 +94,6 @@ func (p *plan) open(op uint16, fork int32) int32 {
 // read takes the code of a function apart. What is behind it is left in r.
 func (p *plan) read(m *module, r *reader, locals int) {
 	p.reset()
-	p.code = r.b
 	p.open(opBlock, -1)
 	now := p.begin(0, -1) // the run that the instruction is in; -1 where control never comes
 	for i := 0; len(p.frames) > 0; i++ {
@@ -155,6 +155,7 @@ func (p *plan) read(m *module, r *reader, locals int) {
 			p.table(r, now, i)
 			now = -1
 		case opReturn:
+			p.instructions[i].index = uint32(len(p.frames) - 1) // it is a branch that far out
 			p.leave(now, 0)
 			now = -1
 		case opUnreachable:

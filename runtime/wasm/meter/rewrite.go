@@ -1,9 +1,6 @@
 package meter
 
-import (
-	"errors"
-	"slices"
-)
+import "errors"
 
 // Names by which the host finds what the rewriter adds.
 const (
@@ -28,6 +25,7 @@ type Options struct {
 // Info says what was done to a module.
 type Info struct {
 	Functions int // that the module has itself
+	Counted   int // of those, the ones that take room on the stack that is counted
 	Charges   int // places where the counter goes down
 	Checks    int // places where it is looked at
 }
@@ -45,7 +43,7 @@ func Rewrite(in []byte, o Options) (out []byte, info Info, err error) {
 	if err != nil {
 		return nil, Info{}, err
 	}
-	w := &rewriter{module: m, options: o, known: map[string]uint32{}}
+	w := &rewriter{module: m, options: o, known: map[string]uint32{}, taken: map[uint32]bool{}}
 	out, err = w.rewrite(len(in))
 	return out, w.info, err
 }
@@ -61,6 +59,9 @@ type rewriter struct {
 	helpers []helper
 	pause   uint32
 	fuel    uint32 // indices of globals
+	room    uint32
+	taken   map[uint32]bool // functions that a table may hold
+	depth   *depth          // nil if recursion is not bounded
 	wraps   map[uint32]uint32
 	bulk    [3]uint32 // helpers that charge by operands; 0 before they are needed
 	grows   map[uint32]uint32
@@ -79,7 +80,7 @@ func (w *rewriter) rewrite(size int) ([]byte, error) {
 			w.known[k] = uint32(i) + 1
 		}
 	}
-	w.fuel = uint32(w.globals)
+	w.fuel, w.room = uint32(w.globals), uint32(w.globals)+1
 	w.pause = w.add("deed:pause", nil, nil, w.pauseBody())
 
 	elements, err := w.elements()
@@ -90,11 +91,16 @@ func (w *rewriter) rewrite(size int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := w.code(size)
+	globals, err := w.globalSection()
 	if err != nil {
 		return nil, err
 	}
-	globals, err := w.globalSection()
+	if w.options.Stack > 0 {
+		if err := w.bound(); err != nil {
+			return nil, err
+		}
+	}
+	code, err := w.code(size)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +159,14 @@ func (w *rewriter) more() uint32 { return uint32(w.imported) }
 // wrapped there, for who calls it does not know that it costs more.
 func (w *rewriter) referred(f uint32) uint32 {
 	if int(f) >= w.imported {
+		w.taken[f] = true
 		return f + 1
 	}
 	if wrap, ok := w.wraps[f]; ok {
 		return wrap
 	}
 	t := w.types[w.functions[f]]
-	b := w.appendCharge([]byte{0}, costCall+costHost, true)
+	b := w.appendCheck(w.appendCharge([]byte{0}, costCall+costHost))
 	for i := range t.params {
 		b = appendU(append(b, opLocalGet), i)
 	}
@@ -177,8 +184,12 @@ func (w *rewriter) exports() ([]byte, error) {
 	var out []byte
 	err := w.each(7, func(r *reader, _ int) {
 		name, kind, index := r.bytes(), r.byte(), r.u32()
-		if kind == kindFunction && r.err == nil {
+		switch {
+		case kind != kindFunction || r.err != nil:
+		case int(index) < w.imported:
 			index = w.referred(index)
+		default:
+			index = w.moved(index)
 		}
 		out = appendU(append(appendBytes(out, name), kind), index)
 	})
@@ -186,8 +197,13 @@ func (w *rewriter) exports() ([]byte, error) {
 	if s != nil {
 		n = int((&reader{b: s}).u32())
 	}
-	own := appendU(append(appendName(nil, Fuel), kindGlobal), w.fuel)
-	return slices.Concat(appendU(nil, n+1), out, own), err
+	n++
+	out = appendU(append(appendName(out, Fuel), kindGlobal), w.fuel)
+	if w.options.Stack > 0 {
+		n++
+		out = appendU(append(appendName(out, Room), kindGlobal), w.room)
+	}
+	return append(appendU(nil, n), out...), err
 }
 
 func (w *rewriter) globalSection() ([]byte, error) {
@@ -208,7 +224,13 @@ func (w *rewriter) globalSection() ([]byte, error) {
 		})
 	})
 	out = append(out, s[last:]...)
-	return slices.Concat(appendU(nil, n+1), out, []byte{i64, 1, opI64Const, 0, opEnd}), err
+	n++
+	out = append(out, i64, 1, opI64Const, 0, opEnd)
+	if w.options.Stack > 0 {
+		n++
+		out = append(appendS(append(out, i64, 1, opI64Const), w.options.Stack), opEnd)
+	}
+	return append(appendU(nil, n), out...), err
 }
 
 func (w *rewriter) elements() ([]byte, error) {
