@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"deed/runtime/wasm/meter"
 )
 
 // A reactor's initialisation is given the same clock and the same random bytes in every attempt. So whatever it leaves in
@@ -21,7 +23,12 @@ type snapshot struct {
 	image   *image
 	globals []uint64 // of the mutable ones, in the order of facts.mutable
 	passed  int64    // how far initialisation moved the clock, in nanoseconds
+<<<<<<< HEAD
 	used    int64    // how much fuel it took; attempts over the snapshot are charged for it, too
+=======
+
+	granted, used int64 // fuel: what initialisation was given and took; attempts over the snapshot are charged for it, too
+>>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 }
 
 // The bounds of what is kept. Beyond them attempts initialise by themselves.
@@ -141,7 +148,11 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 		return nil
 	}
 	box.measure(mod)
+<<<<<<< HEAD
 	s = &snapshot{used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
+=======
+	s = &snapshot{granted: box.fuel.granted, used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
+>>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 	for _, g := range m.facts.mutable {
 		s.globals = append(s.globals, mod.ExportedGlobal(globalName(g)).Get())
 	}
@@ -156,8 +167,9 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	return s
 }
 
-// restore gives an instance that was made over the snapshot's image the rest of it.
-func (s *snapshot) restore(mod api.Module, f *facts) error {
+// restore gives an instance that was made over the snapshot's image, and its sandbox, the rest of it. The fuel is what
+// initialisation left of its slice, so that the guest is looked at where it would be without a snapshot.
+func (s *snapshot) restore(mod api.Module, box *sandbox, f *facts) error {
 	if pages := uint32((s.image.size - f.memory) >> 16); pages > 0 {
 		if _, ok := mod.Memory().Grow(pages); !ok {
 			return fmt.Errorf("memory of %s for a snapshot was refused", size(int64(s.image.size)))
@@ -166,5 +178,7 @@ func (s *snapshot) restore(mod api.Module, f *facts) error {
 	for i, g := range f.mutable {
 		mod.ExportedGlobal(globalName(g)).(api.MutableGlobal).Set(s.globals[i])
 	}
+	mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(uint64(s.granted - s.used))
+	box.fuel.granted, box.clock.passed = s.granted, s.passed
 	return nil
 }

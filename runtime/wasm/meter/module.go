@@ -18,7 +18,6 @@ type module struct {
 	imported  int      // functions
 	globals   int
 	tables    []byte // types of entries, imported ones first
-	used      map[uint32]bool
 }
 
 // order is where each section must be; the numbers do not say.

@@ -281,6 +281,7 @@ func (p *plan) round() (changed bool) {
 			for _, l := range p.targets(r) {
 				lower(int32(l), behind)
 			}
+		default: // the others lead to runs, which are looked at themselves
 		}
 		r.need = min(r.cost+behind, endless)
 		if r.from <= -2 {
@@ -308,8 +309,9 @@ func (p *plan) behind(r *run) uint64 {
 			least = min(least, p.labels[l].expects)
 		}
 		return least
+	default:
+		return endless
 	}
-	return endless
 }
 
 // charge is what to charge when a run begins.
