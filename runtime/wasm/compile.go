@@ -22,11 +22,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		return nil, err
 	}
 	module, initial := rewrite(module, f)
-<<<<<<< HEAD
 	if module, _, err = meter.Rewrite(module, meter.Options{Stack: maxStack}); err != nil {
-=======
-	if module, _, err = meter.Rewrite(module, meter.Options{}); err != nil {
->>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 		return nil, &BadModuleError{cut(err.Error(), maxError)}
 	}
 	select {

@@ -29,10 +29,6 @@ func (m *Module) react(ctx context.Context, mod api.Module, box *sandbox, a *Att
 		if box.memory.err = s.restore(mod, box, &m.facts); box.memory.err != nil {
 			return box.memory.err
 		}
-<<<<<<< HEAD
-		box.clock.passed, box.fuel.granted = s.passed, s.used
-=======
->>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 	case m.facts.initializes:
 		if _, err := mod.ExportedFunction(initializeName).Call(ctx); err != nil {
 			return err

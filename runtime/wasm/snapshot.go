@@ -23,12 +23,8 @@ type snapshot struct {
 	image   *image
 	globals []uint64 // of the mutable ones, in the order of facts.mutable
 	passed  int64    // how far initialisation moved the clock, in nanoseconds
-<<<<<<< HEAD
-	used    int64    // how much fuel it took; attempts over the snapshot are charged for it, too
-=======
 
 	granted, used int64 // fuel: what initialisation was given and took; attempts over the snapshot are charged for it, too
->>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 }
 
 // The bounds of what is kept. Beyond them attempts initialise by themselves.
@@ -148,11 +144,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 		return nil
 	}
 	box.measure(mod)
-<<<<<<< HEAD
-	s = &snapshot{used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
-=======
 	s = &snapshot{granted: box.fuel.granted, used: box.fuel.used, image: imageOf(box.memory.slab.b[:box.memory.peak]), passed: box.clock.passed}
->>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 	for _, g := range m.facts.mutable {
 		s.globals = append(s.globals, mod.ExportedGlobal(globalName(g)).Get())
 	}

@@ -232,11 +232,7 @@ func TestSnapshotFuel(t *testing.T) {
 		without.snapshots.made = map[[sha256.Size]byte]*snapshot{snapshotKey(&a): nil}
 		one, other, third := with.Run(context.Background(), a), without.Run(context.Background(), a), interpreted.Run(context.Background(), a)
 		if one.Kind != other.Kind || one.Kind != third.Kind || (one.Kind == "") != (limit >= all) || string(one.Result) != string(other.Result) {
-<<<<<<< HEAD
-			t.Errorf("limit %d of %d: %q %q, without a snapshot %q %q, interpreted %q %q", limit, all, one.Kind, one.Error, other.Kind, other.Error, third.Kind, third.Error)
-=======
 			t.Errorf("limit %d of %d: %q %q %q, without a snapshot %q %q %q, interpreted %q %q", limit, all, one.Kind, one.Error, one.Result, other.Kind, other.Error, other.Result, third.Kind, third.Error)
->>>>>>> cf1c15bcaf6d187b4fbaab4204836e03666db285
 		}
 		if one.Kind == "" && (one.Fuel != other.Fuel || one.Fuel != third.Fuel) {
 			t.Errorf("limit %d: used %d, without a snapshot %d, interpreted %d", limit, one.Fuel, other.Fuel, third.Fuel)
