@@ -170,7 +170,11 @@ func (s *snapshot) restore(mod api.Module, box *sandbox, f *facts) error {
 	for i, g := range f.mutable {
 		mod.ExportedGlobal(globalName(g)).(api.MutableGlobal).Set(s.globals[i])
 	}
-	mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(uint64(s.granted - s.used))
-	box.fuel.granted, box.clock.passed = s.granted, s.passed
+	granted := s.granted
+	if box.fuel.limit > 0 { // as it would have been given to an attempt with this limit
+		granted = min(granted, box.fuel.limit)
+	}
+	mod.ExportedGlobal(meter.Fuel).(api.MutableGlobal).Set(uint64(granted - s.used))
+	box.fuel.granted, box.clock.passed = granted, s.passed
 	return nil
 }
