@@ -20,7 +20,7 @@ func TestLinterSeesOffences(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "*.go", "*.xml", "go.mod", "go.sum", ".golangci.yml").Output()
+	files, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "*.go", "*.xml", "*go.mod", "*go.sum", ".golangci.yml").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
