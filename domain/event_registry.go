@@ -18,6 +18,8 @@ type (
 		Env      []EnvVar
 		Agency   string // what the function may address its targets with; "" if nothing was said
 		About    string // what a door was told besides, JSON; shown again, and nothing is decided on it
+		Limited  bool   // Max is set, too, as ConcurrencyLimited does
+		Max      int
 	}
 
 	// FunctionDeleted removes the function and its policies; versions already pinned by open invocations still run.

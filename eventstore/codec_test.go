@@ -78,7 +78,7 @@ func catalogue() map[string]domain.Record {
 		"FunctionDeployed":          domain.FunctionDeployed{Function: domain.NativeFunction("echo"), Expected: 1, Version: "2", Code: domain.DigestOf([]byte("m")), Size: 99, Limits: domain.DefaultLimits(), Env: testEnv},
 		"FunctionDeleted":           domain.FunctionDeleted{Function: domain.NativeFunction("echo"), Expected: 2},
 		"PolicyChanged":             domain.PolicyChanged{Function: domain.NativeFunction("echo"), Expected: 2, Policy: testPolicy},
-		"FunctionDeployed-latest":   domain.FunctionDeployed{Function: other, Version: domain.LatestVersion, Code: domain.DigestOf([]byte("m")), Size: 99, Limits: domain.DefaultLimits(), Agency: "reader", About: `{"handler":"a.b"}`},
+		"FunctionDeployed-latest":   domain.FunctionDeployed{Function: other, Version: domain.LatestVersion, Code: domain.DigestOf([]byte("m")), Size: 99, Limits: domain.DefaultLimits(), Agency: "reader", About: `{"handler":"a.b"}`, Limited: true, Max: 400},
 		"PolicyChanged-version":     domain.PolicyChanged{Function: other, Expected: 4, Version: "v1", Policy: testPolicy, Shown: `{"enable_async_status_log":true}`},
 		"VersionPublished":          domain.VersionPublished{Function: other, Expected: 5, Version: "v1", Description: "the first"},
 		"VersionDeleted":            domain.VersionDeleted{Function: other, Expected: 6, Version: "v1"},

@@ -76,6 +76,9 @@ func (o *object) registry(e domain.Event) {
 		}
 		o.opt("agency", e.Agency)
 		o.opt("about", e.About)
+		if e.Limited {
+			o.num("max_instances", int64(e.Max))
+		}
 	case domain.FunctionDeleted:
 		o.num("expected", int64(e.Expected))
 	case domain.VersionPublished:
@@ -180,9 +183,13 @@ var registryDecoders = map[string]func(*body, []byte) (domain.Event, error){
 	},
 	"FunctionDeployed": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.FunctionDeployed
+		limit := func(v []byte) error {
+			e.Limited = true
+			return b.instances(&e.Max)(v)
+		}
 		return aboutFunction(b, v, &e.Function, &e.Expected, &e, fields{
 			"version": b.str(&e.Version), "code": b.digest(&e.Code), "size": b.num(&e.Size), "limits": b.limits(&e.Limits), "env": b.env(&e.Env),
-			"agency": b.str(&e.Agency), "about": b.str(&e.About),
+			"agency": b.str(&e.Agency), "about": b.str(&e.About), "max_instances": limit,
 		}, "version", "code", "limits")
 	},
 	"FunctionDeleted": func(b *body, v []byte) (domain.Event, error) {
@@ -215,13 +222,7 @@ var registryDecoders = map[string]func(*body, []byte) (domain.Event, error){
 	},
 	"ConcurrencyLimited": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.ConcurrencyLimited
-		var limit int64
-		_, err := aboutFunction(b, v, &e.Function, &e.Expected, &e, fields{"max_instances": b.num(&limit)}, "max_instances")
-		if err == nil && (limit < domain.NoMaxInstances || limit > domain.MaxMaxInstances) {
-			err = fmt.Errorf("max_instances %d is out of range", limit)
-		}
-		e.Max = int(limit)
-		return e, err
+		return aboutFunction(b, v, &e.Function, &e.Expected, &e, fields{"max_instances": b.instances(&e.Max)}, "max_instances")
 	},
 	"FunctionTagged": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.FunctionTagged
@@ -266,6 +267,19 @@ func (b *body) named(kind string, dst *string) error {
 	}
 	*dst = name
 	return nil
+}
+
+// instances reads how many attempts may run at once.
+func (b *body) instances(dst *int) func([]byte) error {
+	return func(v []byte) error {
+		var n int64
+		err := b.num(&n)(v)
+		if err == nil && (n < domain.NoMaxInstances || n > domain.MaxMaxInstances) {
+			err = fmt.Errorf("max_instances %d is out of range", n)
+		}
+		*dst = int(n)
+		return err
+	}
 }
 
 func (b *body) base64(dst *[]byte) func([]byte) error {

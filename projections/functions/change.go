@@ -56,6 +56,7 @@ func (r *Registry) apply(rec domain.Record) error {
 				return noAlias(f.ID, e.Name)
 			}
 			f.Aliases = slices.DeleteFunc(slices.Clone(f.Aliases), func(a Alias) bool { return a.Name == e.Name })
+			f.Reserved = slices.DeleteFunc(slices.Clone(f.Reserved), func(r Reserved) bool { return r.Qualifier == "!"+e.Name })
 			return nil
 		})
 	case domain.ConcurrencyLimited:
@@ -123,6 +124,9 @@ func (r *Registry) deployed(e domain.FunctionDeployed, at domain.Instant) error 
 	v.Version, v.Serial, v.Numbered, v.Description = domain.LatestVersion, f.Deploys, false, ""
 	v.Code, v.Size, v.Limits, v.Env, v.Agency, v.About, v.DeployedAt = e.Code, e.Size, e.Limits, e.Env, e.Agency, e.About, at
 	f.Head = v
+	if e.Limited {
+		f.MaxInstances = e.Max
+	}
 	if numbered {
 		v.Version, v.Numbered = e.Version, true
 		f.Versions = append(slices.Clip(f.Versions), v)
@@ -194,7 +198,7 @@ func (f *Function) setAlias(a Alias) error {
 
 func (f *Function) reserve(r Reserved) error {
 	f.Reserved = slices.DeleteFunc(slices.Clone(f.Reserved), func(old Reserved) bool { return old.Qualifier == r.Qualifier })
-	if r.Count > 0 || r.Shown != "" {
+	if r.Count > 0 {
 		f.Reserved = append(f.Reserved, r)
 	}
 	return nil

@@ -13,8 +13,13 @@ import (
 // send a key by itself.
 func Guard(next http.Handler, keyed func() bool, refuse func(w http.ResponseWriter, r *http.Request, words string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A page may have its name resolved to this machine: what it reads here by that name is its own, to the browser.
+		if !keyed() && !local(r.Host) {
+			refuse(w, r, "host "+strconv.Quote(r.Host)+" is not this server")
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			if words := foreign(r, keyed()); words != "" {
+			if words := foreign(r); words != "" {
 				refuse(w, r, words)
 				return
 			}
@@ -24,10 +29,7 @@ func Guard(next http.Handler, keyed func() bool, refuse func(w http.ResponseWrit
 }
 
 // foreign is why a request that changes something may be another site's; "" if it is not.
-func foreign(r *http.Request, keyed bool) string {
-	if !keyed && !local(r.Host) {
-		return "host " + strconv.Quote(r.Host) + " is not this server"
-	}
+func foreign(r *http.Request) string {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
 			return "requests from " + strconv.Quote(origin) + " are not taken"

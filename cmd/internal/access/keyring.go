@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -121,4 +122,29 @@ func (k *Keyring) secret(name string) (string, bool) {
 	}
 	secret, err := k.Sealer.Open(key.Sealed, name)
 	return string(secret), err == nil
+}
+
+// Covers reports whether the credentials of a request vouch for a header that it has: a signature only for those that it
+// names. Anybody on the way could have added another.
+func Covers(r *http.Request, header string) bool {
+	if r.Header.Get(header) == "" {
+		return true
+	}
+	if _, token := BearerToken(r); token {
+		return true
+	}
+	a, err := authorizationOf(r.Header)
+	return err != nil || slices.Contains(a.signed, strings.ToLower(header)) // without a signature nobody vouches for anything
+}
+
+// Good reports whether somebody who came in before may still be here.
+func (k *Keyring) Good(c Caller) bool {
+	if c.Access == "" {
+		return !k.Any()
+	}
+	if c.Access == Root {
+		return true
+	}
+	_, ok := k.Find(c.Access)
+	return ok
 }

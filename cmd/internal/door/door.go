@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,7 @@ type Door struct {
 	keyWait  time.Duration // tests shorten keyPatience
 	inFlight atomic.Int64  // requests that are being appended
 	clock    comparison
+	turns    [64]sync.Mutex // of who changes a function, by its name
 }
 
 // AckWithin is A of the protocol: a request is answered with success only if the log acknowledged it within this time of

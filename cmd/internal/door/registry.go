@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"sync"
 	"time"
 
 	"deed/domain"
@@ -15,7 +17,7 @@ import (
 const changeWithin = 10 * time.Second
 
 // changeTries is how often a change is made again that lost a race against another door's.
-const changeTries = 5
+const changeTries = 20
 
 // Keep checks a module and stores it: the registry must never name a module that is not there. One that cannot run is
 // refused with the reason.
@@ -113,6 +115,9 @@ func (d *Door) Form(ctx context.Context) error {
 // faster, and returns an error if there is nothing to change: then nothing is written. It returns the function behind the
 // change.
 func (d *Door) Change(ctx context.Context, f domain.FunctionID, event func(now functions.Function, exists bool) (domain.Event, error)) (functions.Function, error) {
+	turn := d.turn(f)
+	turn.Lock() // the changes of one node never race one another; those of others are tried again
+	defer turn.Unlock()
 	var err error
 	for range changeTries {
 		now, exists := d.Registry.State(f)
@@ -133,6 +138,13 @@ func (d *Door) Change(ctx context.Context, f domain.FunctionID, event func(now f
 		}
 	}
 	return functions.Function{}, err
+}
+
+// turn is who changes a function at this door now.
+func (d *Door) turn(f domain.FunctionID) *sync.Mutex {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(f.Project + ":" + f.Package + ":" + f.Name))
+	return &d.turns[h.Sum32()%uint32(len(d.turns))]
 }
 
 // Note makes a change that is not of a function.

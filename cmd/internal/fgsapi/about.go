@@ -26,11 +26,29 @@ type about struct {
 // maxAbout bounds the settings of one version, in bytes.
 const maxAbout = 64 << 10
 
-// kept are the settings that are given back as they came.
-var kept = []string{
-	"runtime", "handler", "user_data", "app_xrole", "description", "type", "enterprise_project_id", "enable_dynamic_memory", "enable_lts_log",
-	"lts_custom_tag", "log_config", "is_stateful_function", "enable_auth_in_header", "enable_class_isolation", "domain_names", "extend_config",
-	"ephemeral_storage", "network_controller", "heartbeat_handler", "user_data_encrypt_kms_key_id", "code_encrypt_kms_key_id",
+// kept are the settings that are given back as they came, and what JSON they must be: clients decode a whole list or
+// nothing of it, so one value of another type would take all functions of a project away from them.
+var kept = map[string]string{
+	"runtime": "string", "handler": "string", "user_data": "string", "app_xrole": "string", "description": "string", "type": "string",
+	"enterprise_project_id": "string", "enable_dynamic_memory": "bool", "enable_lts_log": "bool", "lts_custom_tag": "strings", "log_config": "object",
+	"is_stateful_function": "bool", "enable_auth_in_header": "bool", "enable_class_isolation": "bool", "domain_names": "string", "extend_config": "string",
+	"ephemeral_storage": "integer", "network_controller": "object", "heartbeat_handler": "string", "user_data_encrypt_kms_key_id": "string",
+	"code_encrypt_kms_key_id": "string",
+}
+
+// typed reports whether a value is of the type that clients expect.
+func typed(v json.RawMessage, kind string) bool {
+	switch kind {
+	case "string":
+		return json.Unmarshal(v, new(string)) == nil
+	case "bool":
+		return json.Unmarshal(v, new(bool)) == nil
+	case "integer":
+		return json.Unmarshal(v, new(int32)) == nil
+	case "strings":
+		return json.Unmarshal(v, new(map[string]string)) == nil
+	}
+	return json.Unmarshal(v, new(map[string]json.RawMessage)) == nil
 }
 
 // unsupported are settings that would change what a function does, and that nothing here can do: to take them and not do it
@@ -54,6 +72,26 @@ func (s settings) check() error {
 	for _, name := range slices.Sorted(maps.Keys(unsupported)) {
 		if !blank(s[name]) {
 			return fault(unsupported[name].code, unsupported[name].words)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		if v, ok := s[name]; ok && !typed(v, kept[name]) {
+			return fault("FSS.0400", name+" is not of the type that it is to be")
+		}
+	}
+	if t := s.text("type"); t != "" && t != "v1" && t != "v2" {
+		return fault("FSS.0400", "type is v1 or v2")
+	}
+	if v := s["network_controller"]; v != nil {
+		var c struct {
+			Disable *bool `json:"disable_public_network"`
+			VPCs    []struct {
+				ID   *string `json:"vpc_id"`
+				Name *string `json:"vpc_name"`
+			} `json:"trigger_access_vpcs"`
+		}
+		if json.Unmarshal(v, &c) != nil {
+			return fault("FSS.0400", "network_controller is not of the type that it is to be")
 		}
 	}
 	var image struct {
@@ -105,7 +143,7 @@ func aboutOf(v functions.Version) about {
 func (a about) merge(s settings) about {
 	out := map[string]json.RawMessage{}
 	maps.Copy(out, a.Settings)
-	for _, name := range kept {
+	for name := range kept {
 		if v, ok := s[name]; ok && string(v) != "null" {
 			out[name] = v
 		}

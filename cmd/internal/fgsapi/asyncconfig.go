@@ -14,14 +14,14 @@ import (
 // asyncConfig is an asynchronous configuration as clients send it. Members that are absent have the defaults of the API
 // definition: one retry, 3,600 s. What a client sent is kept beside the policy that is made of it, for it is compared as text.
 type asyncConfig struct {
-	MaxAge       *int64          `json:"max_async_event_age_in_seconds,omitempty"`
-	MaxRetries   *int64          `json:"max_async_retry_attempts,omitempty"`
-	Destinations *destinations   `json:"destination_config,omitempty"`
-	StatusLog    *bool           `json:"enable_async_status_log,omitempty"`
-	LogGroupID   json.RawMessage `json:"log_group_id,omitempty"`
-	LogStreamID  json.RawMessage `json:"log_stream_id,omitempty"`
-	LogGroup     json.RawMessage `json:"log_group_name,omitempty"`
-	LogStream    json.RawMessage `json:"log_stream_name,omitempty"`
+	MaxAge       *int64        `json:"max_async_event_age_in_seconds,omitempty"`
+	MaxRetries   *int64        `json:"max_async_retry_attempts,omitempty"`
+	Destinations *destinations `json:"destination_config,omitempty"`
+	StatusLog    *bool         `json:"enable_async_status_log,omitempty"`
+	LogGroupID   *string       `json:"log_group_id,omitempty"`
+	LogStreamID  *string       `json:"log_stream_id,omitempty"`
+	LogGroup     *string       `json:"log_group_name,omitempty"`
+	LogStream    *string       `json:"log_stream_name,omitempty"`
 }
 
 type destinations struct {

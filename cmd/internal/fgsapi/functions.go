@@ -3,9 +3,11 @@ package fgsapi
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,8 +60,15 @@ func (c *call) read() (decided, settings, error) {
 	if err := c.decode(&s); err != nil {
 		return d, s, err
 	}
-	if err := c.decode(&d); err != nil {
-		return d, s, err
+	for name := range s {
+		if strings.ToLower(name) != name { // no setting is written so, and the decoder would take it for one
+			delete(s, name)
+		}
+	}
+	if b, err := json.Marshal(s); err != nil || json.Unmarshal(b, &d) != nil {
+		if err := c.decode(&d); err != nil { // which says where
+			return d, s, err
+		}
 	}
 	return d, s, s.check()
 }
@@ -76,6 +85,9 @@ func (d decided) apply(v *functions.Version, strict bool) error {
 		if err := CheckHandler(d.Handler, d.Runtime); err != nil {
 			return err
 		}
+	}
+	if d.Strategy != nil && d.Strategy.PerInstance > 1 {
+		return fault("FSS.1026", fmt.Sprintf("concurrent_num %d is not available: an instance takes one request, and ends with it", d.Strategy.PerInstance))
 	}
 	if most := d.Strategy.max(); most != nil {
 		if err := checkMax(*most); err != nil {
@@ -168,22 +180,25 @@ func (s *Server) createFunction(c *call) error {
 	if err != nil {
 		return err
 	}
+	most := defaultInstances
+	if n := d.Strategy.max(); n != nil {
+		most = *n
+	}
+	s.creating.Lock() // or those that come at once would pass the quota together
+	defer s.creating.Unlock()
+	if err := s.quota(c.project); err != nil {
+		return err
+	}
 	f, err := s.Door.Change(c.r.Context(), id, func(now functions.Function, exists bool) (domain.Event, error) {
 		if exists {
 			return nil, fault("FSS.1061", "")
 		}
 		return domain.FunctionDeployed{
 			Function: now.ID, Expected: now.Revision, Version: Latest, Code: digest, Size: int64(len(code)), Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+			Limited: true, Max: most,
 		}, nil
 	})
 	if err != nil {
-		return err
-	}
-	most := d.Strategy.max()
-	if most == nil {
-		most = new(defaultInstances)
-	}
-	if f, err = s.limit(c, f, most); err != nil {
 		return err
 	}
 	out := s.show(f, f.Head)
@@ -221,6 +236,9 @@ func (s *Server) updateCode(c *call) error {
 	ref, f, err := s.changeable(c)
 	if err != nil {
 		return err
+	}
+	if size := codeSize(s.Registry.List(c.project)); size >= maxCodeSize {
+		return fault("FSS.1042", fmt.Sprintf("the code of the project has %d bytes; the quota is %d", size, int64(maxCodeSize)))
 	}
 	code, digest, err := s.module(c.r.Context(), d, f.Head.Limits)
 	if err != nil {
@@ -273,14 +291,15 @@ func (s *Server) updateConfig(c *call) error {
 			return nil, err
 		}
 		said, err := aboutOf(v).merge(set).encode()
-		return domain.FunctionDeployed{
+		e := domain.FunctionDeployed{
 			Function: now.ID, Expected: now.Revision, Version: Latest, Code: v.Code, Size: v.Size, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
-		}, err
+		}
+		if most := d.Strategy.max(); most != nil {
+			e.Limited, e.Max = true, *most
+		}
+		return e, err
 	})
 	if err != nil {
-		return err
-	}
-	if f, err = s.limit(c, f, d.Strategy.max()); err != nil {
 		return err
 	}
 	return c.reply(http.StatusOK, s.show(f, f.Head))
@@ -436,6 +455,14 @@ func (s *Server) show(f functions.Function, v functions.Version) object {
 	out := object{"runtime": runtimeWasm, "handler": "-", "type": "v2"}
 	for name, value := range a.Settings {
 		out[name] = value
+	}
+	if env, err := UserData(settings(a.Settings).text("user_data")); err != nil || !slices.Equal(env, v.Env) { // deployed natively since
+		user := map[string]string{}
+		for _, e := range v.Env {
+			user[e.Name] = e.Value
+		}
+		b, _ := json.Marshal(user) // strings
+		out["user_data"] = string(b)
 	}
 	mb := (v.Limits.Memory + 1<<20 - 1) >> 20
 	maps.Copy(out, object{

@@ -19,6 +19,7 @@ func (s *strategy) max() *int {
 // strategy is a function's strategy_config. How many requests an instance takes at once is always one here.
 type strategy struct {
 	Concurrency *int `json:"concurrency"`
+	PerInstance int  `json:"concurrent_num"`
 }
 
 // limit sets how many attempts of a function may run at once, if that is asked for and is not so already.

@@ -263,8 +263,13 @@ func (s *Server) cancel(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Registry.Get(ref.Function); err != nil {
+	f, err := s.Registry.Get(ref.Function)
+	if err != nil {
 		return fault("FSS.0404", "")
+	}
+	named, err := versionsNamed(ref, f)
+	if err != nil {
+		return err
 	}
 	var in struct {
 		RequestID string `json:"request_id"`
@@ -290,7 +295,7 @@ func (s *Server) cancel(c *call) error {
 	} else if err != nil {
 		return err
 	}
-	if f := row.State.Function; f.Project != c.project || f.Package != ref.Function.Package || f.Name != ref.Function.Name {
+	if f := row.State.Function; f.Project != c.project || f.Package != ref.Function.Package || f.Name != ref.Function.Name || named != nil && !named(row.State.Version) {
 		return fault("FSS.0400", "Invalid RequestId") // the same words as of one that does not exist
 	}
 	err = s.Door.Cancel(c.r.Context(), id, in.Type == "force", c.by)

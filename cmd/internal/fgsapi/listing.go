@@ -103,7 +103,7 @@ func (s *Server) during(sel *invocations.Selection, q url.Values) (err error) {
 		}
 		sel.Until = sel.Until.Add(time.Second - time.Millisecond) // times are whole seconds: all of the last one
 	}
-	sel.Since = now.Add(-listWindow)
+	sel.Since = min(now, sel.Until).Add(-listWindow)
 	if begin := q.Get("query_begin_time"); begin != "" {
 		if sel.Since, err = ParseTime("query_begin_time", begin); err != nil {
 			return err

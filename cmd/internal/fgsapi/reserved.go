@@ -13,6 +13,23 @@ import (
 // maxReserved is how many instances of a version may be reserved.
 const maxReserved = 1000
 
+// tactics say when how many instances are wanted. They are kept and given back.
+type tactics struct {
+	Cron []struct {
+		Name    string `json:"name,omitempty"`
+		Cron    string `json:"cron,omitempty"`
+		Count   int32  `json:"count"`
+		Start   int64  `json:"start_time,omitempty"`
+		Expired int64  `json:"expired_time,omitempty"`
+	} `json:"cron_configs,omitempty"`
+	Metric []struct {
+		Name      string `json:"name,omitempty"`
+		Type      string `json:"type,omitempty"`
+		Threshold int32  `json:"threshold"`
+		Min       int32  `json:"min"`
+	} `json:"metric_configs,omitempty"`
+}
+
 // reserve keeps the wish, and the version's code loaded on every node. Instances are not kept: every attempt has a fresh one,
 // which costs less than keeping one would.
 func (s *Server) reserve(c *call) error {
@@ -21,9 +38,9 @@ func (s *Server) reserve(c *call) error {
 		return err
 	}
 	var in struct {
-		Count    *int            `json:"count"`
-		IdleMode *bool           `json:"idle_mode,omitempty"`
-		Tactics  json.RawMessage `json:"tactics_config,omitempty"`
+		Count    *int     `json:"count"`
+		IdleMode *bool    `json:"idle_mode,omitempty"`
+		Tactics  *tactics `json:"tactics_config,omitempty"`
 	}
 	if err := c.decode(&in); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,9 @@ type Server struct {
 	Now      func() time.Time
 	Logger   *slog.Logger
 
-	router *router
-	large  atomic.Int64 // bytes that large bodies hold
+	router   *router
+	creating sync.Mutex   // held while a function is made
+	large    atomic.Int64 // bytes that large bodies hold
 }
 
 // Bounds of the bodies that are in memory at once: each is there as a whole, for it is signed. Those of at most largeBody
@@ -125,6 +127,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	c.by = "fgs"
 	if who.Access != "" {
 		c.by = "key/" + who.Access
+	}
+	for name, values := range r.URL.Query() {
+		if len(values) > 1 { // their order is not signed
+			return fault("FSS.1001", fmt.Sprintf("the query has %s more than once", short(name, 40)))
+		}
 	}
 	if !op.Implemented() {
 		return &Fault{http.StatusNotImplemented, "FSS.0501", op.Name + " is not provided by this server: " + op.Why}
@@ -241,6 +248,9 @@ func (c *call) empty(status int) error {
 func (c *call) decode(v any) error {
 	if len(bytes.TrimSpace(c.body)) == 0 {
 		return fault("FSS.0400", "the body is empty; it is to be a JSON object")
+	}
+	if bytes.Equal(bytes.TrimSpace(c.body), []byte("null")) {
+		return fault("FSS.0400", "the body is null; it is to be a JSON object")
 	}
 	d := json.NewDecoder(bytes.NewReader(c.body))
 	if err := d.Decode(v); err != nil {

@@ -78,9 +78,10 @@ func (b *bucket) add(row invocations.Figure) {
 	switch row.Outcome {
 	case domain.Failed:
 		b.failed++
-		if row.Kind.Platform() {
+		switch {
+		case row.Kind.Platform():
 			b.bySystem++
-		} else {
+		case row.Kind != domain.FailedCanceled: // that was the caller's doing
 			b.byFunction++
 		}
 	case domain.Discarded:

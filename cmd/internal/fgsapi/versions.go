@@ -3,11 +3,15 @@ package fgsapi
 import (
 	"fmt"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"deed/domain"
 	"deed/projections/functions"
 )
+
+// versionLayout is the name of a version that is published without one: when.
+const versionLayout = "v20060102-150405"
 
 func (s *Server) publish(c *call) error {
 	ref, _, err := s.changeable(c)
@@ -24,8 +28,9 @@ func (s *Server) publish(c *call) error {
 			return err
 		}
 	}
-	if in.Version == "" {
-		in.Version = s.Now().UTC().Format("v20060102-150405")
+	at, chosen := s.Now().UTC(), in.Version == ""
+	if chosen {
+		in.Version = at.Format(versionLayout)
 	}
 	if err := CheckVersion(in.Version); err != nil {
 		return err
@@ -34,8 +39,12 @@ func (s *Server) publish(c *call) error {
 		return fault("FSS.1019", fmt.Sprintf("the description has more than %d characters", maxDescription))
 	}
 	f, err := s.change(c, ref.Function, func(now functions.Function) (domain.Event, error) {
-		if _, taken := now.Version(in.Version); taken {
-			return nil, fault("FSS.1062", "")
+		for _, taken := now.Version(in.Version); taken; _, taken = now.Version(in.Version) {
+			if !chosen {
+				return nil, fault("FSS.1062", "")
+			}
+			at = at.Add(time.Second)
+			in.Version = at.Format(versionLayout)
 		}
 		if n := len(now.Versions) + 1; n >= maxVersions && !allNumbered(now) {
 			return nil, fault("FSS.0403", fmt.Sprintf("the function has %d versions; the quota is %d, latest included", n, maxVersions))

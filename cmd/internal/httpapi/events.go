@@ -67,6 +67,9 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return nil //nolint:nilerr // the client went away, or is told by the end of the stream
 		}
+		if !s.Keyring.Good(callerOf(r).Caller) {
+			return nil // revoked meanwhile
+		}
 		for _, j := range batch {
 			if j.Message.Partition != row.Partition || j.Message.Offset <= last || !concerns(j, row.State.ID) {
 				continue
@@ -104,6 +107,9 @@ func (s *Server) streamAll(w http.ResponseWriter, r *http.Request) error {
 				_, _ = fmt.Fprintf(w, "event: lagging\ndata: %q\n\n", err.Error())
 			}
 			return nil //nolint:nilerr // the client went away
+		}
+		if !s.Keyring.Good(c.Caller) {
+			return nil // revoked meanwhile
 		}
 		for _, j := range batch {
 			if !s.mayRead(c, &j) {

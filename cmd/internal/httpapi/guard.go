@@ -67,6 +67,11 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who who) (*http.R
 	if c.Caller, err = s.Keyring.Caller(r, b); err != nil {
 		return r, err
 	}
+	for _, header := range []string{headerProject, headerKey} {
+		if s.Keyring.Any() && !access.Covers(r, header) {
+			return r, &Problem{Type: "deed:forbidden", Title: "the signature does not cover the header " + header, Status: http.StatusForbidden, Hint: "name it among the signed headers"}
+		}
+	}
 	if who == operators && !c.Operator {
 		return r, &Problem{Type: "deed:forbidden", Title: "only an operator's key may do that", Status: http.StatusForbidden, Hint: "deed keys create --operator makes one"}
 	}

@@ -40,6 +40,9 @@ func (n *Node) changed(e domain.Event) {
 	case domain.InstancesReserved:
 		n.warm(e.Function)
 	case domain.FunctionDeployed:
+		if e.Limited {
+			n.changed(domain.ConcurrencyLimited{Function: e.Function, Max: e.Max})
+		}
 		n.warm(e.Function)
 	case domain.AliasSet:
 		n.warm(e.Function)
