@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -123,6 +124,66 @@ func TestCallersProject(t *testing.T) {
 		got, err := tt.caller.Project(tt.named, "default")
 		if got != tt.want || (err != nil) != (tt.want == "") || err != nil && !errors.Is(err, ErrProject) {
 			t.Errorf("%+v names %q: %q, %v", tt.caller, tt.named, got, err)
+		}
+	}
+}
+
+// TestCovers: a signature vouches for the headers that it names, a token for all.
+func TestCovers(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	c := Credentials{Access: "AK", Secret: "secret"}
+	signed := httptest.NewRequest("GET", "http://h/", nil)
+	signed.Header.Set("X-Project-Id", "p1")
+	if err := Sign(signed, nil, c, at); err != nil {
+		t.Fatal(err)
+	}
+	added := httptest.NewRequest("GET", "http://h/", nil)
+	if err := Sign(added, nil, c, at); err != nil {
+		t.Fatal(err)
+	}
+	added.Header.Set("X-Project-Id", "p2")
+	token := httptest.NewRequest("GET", "http://h/", nil)
+	token.Header.Set("Authorization", "Bearer "+Token(c))
+	token.Header.Set("X-Project-Id", "p1")
+	for name, ok := range map[string]bool{"signed": Covers(signed, "X-Project-Id"), "absent": Covers(signed, "Idempotency-Key"), "token": Covers(token, "X-Project-Id"), "added": !Covers(added, "X-Project-Id")} {
+		if !ok {
+			t.Errorf("%s: the wrong answer", name)
+		}
+	}
+}
+
+// TestGuard: without keys a browser gets nothing here for a page of another name or site; with keys any name will do.
+func TestGuard(t *testing.T) {
+	keyed := false
+	h := Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }), func() bool { return keyed },
+		func(w http.ResponseWriter, _ *http.Request, _ string) { w.WriteHeader(http.StatusForbidden) })
+	for _, tt := range []struct {
+		keyed                      bool
+		method, host, origin, site string
+		want                       int
+	}{
+		{false, "GET", "127.0.0.1:3333", "", "", 200},
+		{false, "GET", "[::1]:3333", "", "", 200},
+		{false, "GET", "rebound.example", "", "same-origin", 403},
+		{false, "POST", "rebound.example", "", "", 403},
+		{false, "POST", "localhost:3333", "http://localhost:3333", "same-origin", 200},
+		{false, "POST", "localhost:3333", "http://elsewhere.example", "", 403},
+		{false, "POST", "localhost:3333", "", "cross-site", 403},
+		{true, "GET", "deed.example", "", "", 200},
+		{true, "POST", "deed.example", "", "", 200},
+		{true, "POST", "deed.example", "http://elsewhere.example", "", 403},
+	} {
+		keyed = tt.keyed
+		r := httptest.NewRequest(tt.method, "http://x/", nil)
+		r.Host = tt.host
+		for k, v := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site} {
+			if v != "" {
+				r.Header.Set(k, v)
+			}
+		}
+		rec := httptest.NewRecorder()
+		if h.ServeHTTP(rec, r); rec.Code != tt.want {
+			t.Errorf("%+v: %d", tt, rec.Code)
 		}
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,6 +163,14 @@ func TestLifeOfAFunction(t *testing.T) {
 		{"GET", "/f/async-invocations?status=DONE", "", 400, map[string]any{"error_code": "FSS.1001"}},
 		{"GET", "/f/async-invocations?limit=501", "", 400, map[string]any{"error_code": "FSS.1001"}},
 		{"GET", "/f/snapshots/x", "", 501, map[string]any{"error_code": "FSS.0501"}},
+		{"PUT", "/f/config", `{"app_xrole":5}`, 400, map[string]any{"error_code": "FSS.0400"}},
+		{"PUT", "/f/config", `{"lts_custom_tag":{"a":1}}`, 400, map[string]any{"error_code": "FSS.0400"}},
+		{"PUT", "/f/config", `{"strategy_config":{"concurrency":9,"concurrent_num":2}}`, 400, map[string]any{"error_code": "FSS.1026"}},
+		{"PUT", "/f/config", `{"strategy_config":{"concurrency":9,"concurrent_num":1}}`, 200, map[string]any{"strategy_config": map[string]any{"concurrency": 9.0, "concurrent_num": 1.0}}},
+		{"PUT", "/f/config", `null`, 400, map[string]any{"error_code": "FSS.0400"}},
+		{"PUT", "/f/reservedinstances", `{"count":1,"tactics_config":"x"}`, 400, map[string]any{"error_code": "FSS.0400"}},
+		{"GET", "/f/async-invocations?limit=1&limit=2", "", 400, map[string]any{"error_code": "FSS.1001"}},
+		{"GET", "/f/async-invocations?query_end_time=2024-05-06T07:08:09", "", 200, map[string]any{"count": 0.0}},
 		{"DELETE", "/f", "", 204, nil},
 		{"GET", "/f/config", "", 404, map[string]any{"error_code": "FSS.1051"}},
 	}
@@ -226,3 +236,37 @@ func FuzzBodies(f *testing.F) {
 }
 
 func escape(s string) string { return strings.ReplaceAll(s, "{", "(") }
+
+// TestChangesAtOnce: changes of one function that carry no condition all take effect, whoever comes at the same time; of those
+// that make one thing, one does.
+func TestChangesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "f")
+	var all sync.WaitGroup
+	var made, published atomic.Int32
+	for i := range 30 {
+		all.Go(func() {
+			tag := fmt.Sprintf(`{"tags":[{"key":"k%d","value":"v"}]}`, i%15)
+			if code, out := w.call(t, "POST", "/v2/p1/functions/f/tags/create", tag); code != 204 {
+				t.Errorf("tags: %d %v", code, out)
+			}
+			if code, out := w.call(t, "PUT", root+"/f/config", fmt.Sprintf(`{"timeout":%d}`, 3+i)); code != 200 {
+				t.Errorf("config: %d %v", code, out)
+			}
+			body := `{"func_name":"g","package":"default","runtime":"wasm","handler":"-","timeout":3,"memory_size":128,"code_type":"inline","func_code":{"file":"AGFzbQEAAAA="}}`
+			if code, _ := w.call(t, "POST", root, body); code == 200 {
+				made.Add(1)
+			}
+			if code, _ := w.call(t, "POST", root+"/f/versions", `{"version":"once"}`); code == 200 {
+				published.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if made.Load() != 1 || published.Load() != 1 {
+		t.Errorf("%d made, %d published", made.Load(), published.Load())
+	}
+	if _, out := w.call(t, "GET", "/v2/p1/functions/f/tags", ""); len(out["tags"].([]any)) != 15 { //nolint:forcetypeassert // it is one
+		t.Errorf("tags: %v", out)
+	}
+}
