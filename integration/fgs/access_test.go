@@ -188,9 +188,10 @@ func TestDoesNotStart(t *testing.T) {
 	n.addr = "127.0.0.1" + n.addr[strings.LastIndex(n.addr, ":"):]
 	c := n.dial(t, s.p1, "p1")
 	c.create(t, "f", tiny("x"))
-	for _, path := range []string{"/healthz", "/readyz"} {
-		if status, b := n.native(t, key{}, "GET", path, ""); status != 200 {
-			t.Errorf("%s: %d %s", path, status, b)
-		}
+	for _, path := range []string{"/healthz", "/readyz"} { // ready once it owns a partition, which may take a moment
+		await(t, path, func() (struct{}, bool) {
+			status, _ := n.native(t, key{}, "GET", path, "")
+			return struct{}{}, status == 200
+		})
 	}
 }
