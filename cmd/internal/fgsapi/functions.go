@@ -1,17 +1,10 @@
 package fgsapi
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"deed/domain"
 	"deed/projections/functions"
@@ -29,120 +22,6 @@ const (
 // defaultInstances is how many attempts of a function that is made here may run at once, if nothing else was said
 // (FunctionGraph's).
 const defaultInstances = 400
-
-// decided are the settings that decide something here.
-type decided struct {
-	FuncName     string    `json:"func_name"`
-	Package      string    `json:"package"`
-	Runtime      string    `json:"runtime"`
-	Handler      string    `json:"handler"`
-	Timeout      *int64    `json:"timeout"`
-	MemorySize   *int64    `json:"memory_size"`
-	UserData     *string   `json:"user_data"`
-	Agency       *string   `json:"xrole"`
-	Description  string    `json:"description"`
-	CodeType     string    `json:"code_type"`
-	CodeURL      string    `json:"code_url"`
-	CodeFilename string    `json:"code_filename"`
-	FuncCode     *funcCode `json:"func_code"`
-	Strategy     *strategy `json:"strategy_config"`
-}
-
-type funcCode struct {
-	File string `json:"file"`
-	Link string `json:"link"`
-}
-
-// read decodes a request twice: what decides something here, and everything, to be given back.
-func (c *call) read() (decided, settings, error) {
-	var d decided
-	s := settings{}
-	if err := c.decode(&s); err != nil {
-		return d, s, err
-	}
-	for name := range s {
-		if strings.ToLower(name) != name { // no setting is written so, and the decoder would take it for one
-			delete(s, name)
-		}
-	}
-	if b, err := json.Marshal(s); err != nil || json.Unmarshal(b, &d) != nil {
-		if err := c.decode(&d); err != nil { // which says where
-			return d, s, err
-		}
-	}
-	return d, s, s.check()
-}
-
-// apply puts the settings of a request over a version's. A setting that is absent stays as it was; strict asks for all that a
-// new function must have.
-func (d decided) apply(v *functions.Version, strict bool) error {
-	if strict || d.Runtime != "" {
-		if err := CheckRuntime(d.Runtime); err != nil {
-			return err
-		}
-	}
-	if strict || d.Handler != "" {
-		if err := CheckHandler(d.Handler, d.Runtime); err != nil {
-			return err
-		}
-	}
-	if d.Strategy != nil && d.Strategy.PerInstance > 1 {
-		return fault("FSS.1026", fmt.Sprintf("concurrent_num %d is not available: an instance takes one request, and ends with it", d.Strategy.PerInstance))
-	}
-	if most := d.Strategy.max(); most != nil {
-		if err := checkMax(*most); err != nil {
-			return err
-		}
-	}
-	var err error
-	if d.Timeout == nil && strict {
-		return fault("FSS.1008", "timeout is missing: the seconds that an attempt may take")
-	} else if d.Timeout != nil {
-		if v.Limits.Timeout, err = Timeout(*d.Timeout); err != nil {
-			return err
-		}
-	}
-	if d.MemorySize == nil && strict {
-		return fault("FSS.1007", "memory_size is missing: the MB that an attempt may take")
-	} else if d.MemorySize != nil {
-		if v.Limits.Memory, err = Memory(*d.MemorySize); err != nil {
-			return err
-		}
-	}
-	if utf8.RuneCountInString(d.Description) > maxDescription {
-		return fault("FSS.1019", fmt.Sprintf("the description has more than %d characters", maxDescription))
-	}
-	if d.UserData != nil {
-		if v.Env, err = UserData(*d.UserData); err != nil {
-			return err
-		}
-	}
-	if d.Agency != nil {
-		if v.Agency = *d.Agency; v.Agency != "" && domain.CheckAlias(v.Agency) != nil {
-			return fault("FSS.1021", fmt.Sprintf("xrole %q is not the name of an agency: 1 to 63 letters, digits, . _ and -", short(v.Agency, 70)))
-		}
-	}
-	return nil
-}
-
-// module reads and stores the code of a request.
-func (s *Server) module(ctx context.Context, d decided, limits domain.Limits) ([]byte, domain.Digest, error) {
-	if d.FuncCode == nil || d.FuncCode.File == "" {
-		if d.CodeURL != "" || d.FuncCode != nil && d.FuncCode.Link != "" {
-			return nil, domain.Digest{}, fault("FSS.1006", "code is not fetched from an address: send it in func_code.file, code_type zip")
-		}
-		return nil, domain.Digest{}, fault("FSS.1012", "func_code.file is missing: the base64 of a WebAssembly module, or of a zip that holds one")
-	}
-	code, err := Module(d.CodeType, d.CodeFilename, d.FuncCode.File)
-	if err != nil {
-		return nil, domain.Digest{}, err
-	}
-	digest, err := s.Door.Keep(ctx, code, limits)
-	if r := asRejection(err); r != nil && r.Code != domain.CodeUnavailable {
-		err = because("FSS.1011", r)
-	}
-	return code, digest, err
-}
 
 func (s *Server) createFunction(c *call) error {
 	d, set, err := c.read()
@@ -445,52 +324,4 @@ func number(s, name string, otherwise, low, high int) (int, error) {
 		return 0, fault("FSS.1001", fmt.Sprintf("%s %q is out of range: allowed are %d to %d", name, short(s, 20), low, high))
 	}
 	return n, nil
-}
-
-type object = map[string]any
-
-// show is a version as FunctionGraph's function object.
-func (s *Server) show(f functions.Function, v functions.Version) object {
-	a := aboutOf(v)
-	out := object{"runtime": runtimeWasm, "handler": "-", "type": "v2"}
-	for name, value := range a.Settings {
-		out[name] = value
-	}
-	if env, err := UserData(settings(a.Settings).text("user_data")); err != nil || !slices.Equal(env, v.Env) { // deployed natively since
-		user := map[string]string{}
-		for _, e := range v.Env {
-			user[e.Name] = e.Value
-		}
-		b, _ := json.Marshal(user) // strings
-		out["user_data"] = string(b)
-	}
-	mb := (v.Limits.Memory + 1<<20 - 1) >> 20
-	maps.Copy(out, object{
-		"func_id": f.ID.String(), "resource_id": f.ID.String(), "func_urn": f.ID.Version(v.Version), "func_name": f.ID.Name, "domain_id": "", "namespace": f.ID.Project,
-		"project_name": f.ID.Project, "package": f.ID.Package, "timeout": int64((v.Limits.Timeout + time.Second - 1) / time.Second), "memory_size": mb,
-		"cpu": mb*100/128 + 200, "code_type": a.CodeType, "code_filename": a.Filename, "code_size": v.Size, "digest": a.Digest, "version": v.Version,
-		"image_name": imageName(v), "xrole": v.Agency, "last_modified": zuluTime(v.DeployedAt), "strategy_config": object{"concurrency": f.MaxInstances, "concurrent_num": 1},
-		"long_time": false, "depend_list": []string{}, "depend_version_list": []string{}, "dependencies": []string{},
-	})
-	return out
-}
-
-// imageName names a build of a version.
-func imageName(v functions.Version) string {
-	return v.Version + "-" + v.DeployedAt.Time().UTC().Format("060102150405") + "@" + strings.TrimPrefix(v.Code.String(), "sha256:")[:5]
-}
-
-// showCodeOf is a version's code; without the module only what it is.
-func (s *Server) showCodeOf(f functions.Function, v functions.Version, module []byte) object {
-	all := s.show(f, v)
-	out := object{"func_code": object{"file": base64.StdEncoding.EncodeToString(module), "link": ""}}
-	if module == nil {
-		out["func_code"] = object{}
-	}
-	for _, name := range []string{
-		"func_urn", "func_name", "domain_id", "runtime", "code_type", "code_filename", "code_size", "digest", "last_modified", "strategy_config", "depend_list", "depend_version_list", "dependencies",
-	} {
-		out[name] = all[name]
-	}
-	return out
 }

@@ -49,7 +49,7 @@ func ParseRef(s, project, region string) (Ref, error) {
 		if f[0] != "urn" || f[1] != "fss" || f[4] != "function" {
 			return Ref{}, notURN(s, "it does not begin with urn:fss:REGION:PROJECT:function:")
 		}
-		if !word(f[2], 64, "-_.") {
+		if domain.CheckRegion(f[2]) != nil {
 			return Ref{}, notURN(s, "its region is none")
 		}
 		f = slices.Concat(f[3:4], f[5:])
@@ -133,7 +133,7 @@ func CheckPackage(name string) error {
 
 // CheckVersion refuses what no published version may be called (FSS.1015); latest is not published.
 func CheckVersion(name string) error {
-	if !word(name, 42, ".-_") {
+	if domain.CheckVersion(name) != nil {
 		return fault("FSS.1015", fmt.Sprintf("%q is not a version: it has 1 to 42 letters, digits, ., - and _, begins and ends with a letter or a digit", short(name, 70)))
 	}
 	if name == Latest {
@@ -144,19 +144,8 @@ func CheckVersion(name string) error {
 
 // CheckAlias refuses what is not the name of an alias (FSS.1014), which is written without its ! here.
 func CheckAlias(name string) error {
-	if !word(name, 63, ".-_") {
+	if domain.CheckAlias(name) != nil {
 		return fault("FSS.1014", fmt.Sprintf("%q is not an alias: it has 1 to 63 letters, digits, ., - and _, begins and ends with a letter or a digit", short(name, 70)))
 	}
 	return nil
-}
-
-// word reports whether s has 1 to most characters, ASCII letters and digits or one of inner, which stands neither first nor last.
-func word(s string, most int, inner string) bool {
-	for i, c := range []byte(s) {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !plain && (i == 0 || i == len(s)-1 || strings.IndexByte(inner, c) < 0) {
-			return false
-		}
-	}
-	return s != "" && len(s) <= most
 }
