@@ -21,7 +21,7 @@ func (s stage) told(t testing.TB, bucket, prefix, id string) notification {
 	path := await(t, "the object of "+id, func() (string, bool) {
 		var found []string
 		_ = filepath.WalkDir(filepath.Join(s.data, "objects", bucket, prefix), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() && strings.Contains(d.Name(), id) {
+			if err == nil && d.Type().IsRegular() && strings.Contains(d.Name(), id) && filepath.Ext(path) == ".json" { // not one that is being written
 				found = append(found, path)
 			}
 			return nil // what is not there yet will be
