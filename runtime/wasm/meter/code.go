@@ -12,7 +12,7 @@ const maxLocals = 1 << 20
 // code rewrites all functions.
 func (w *rewriter) code(size int) ([]byte, error) {
 	bodies := make([]byte, 0, size+size/2)
-	var body []byte
+	var b body
 	n := w.imported
 	err := w.each(10, func(r *reader, _ int) {
 		code := r.bytes()
@@ -22,8 +22,10 @@ func (w *rewriter) code(size int) ([]byte, error) {
 		if r.err != nil {
 			return
 		}
-		if body, r.err = w.function(body[:0], uint32(n), code); r.err == nil {
-			bodies = appendBytes(bodies, body)
+		b = body{head: b.head[:0], out: b.out[:0], code: code}
+		if r.err = w.function(&b, uint32(n)); r.err == nil {
+			bodies = appendU(bodies, len(b.head)+len(b.out))
+			bodies = append(append(bodies, b.head...), b.out...)
 		}
 		n++
 	})
@@ -59,8 +61,10 @@ func (p *plan) locals(r *reader, t signature) int {
 
 // body is the code of a function as it is being rewritten: what is copied is taken over when something else comes.
 type body struct {
-	out, code []byte
+	head, out []byte // locals, and code
+	code      []byte
 	copied    int
+	scratch   scratch
 }
 
 // upTo takes over what is before a place, and goes on behind another.
@@ -70,22 +74,23 @@ func (b *body) upTo(before, behind int32) {
 }
 
 // function rewrites one.
-func (w *rewriter) function(out []byte, f uint32, code []byte) ([]byte, error) {
-	p, r, t := &w.plan, &reader{b: code}, w.types[w.functions[f]]
+func (w *rewriter) function(b *body, f uint32) error {
+	p, r, t := &w.plan, &reader{b: b.code}, w.types[w.functions[f]]
 	n := p.locals(r, t)
-	b := body{out: append(out, code[:r.at]...), code: code, copied: r.at}
+	b.copied, b.scratch = r.at, scratch{first: uint32(n)}
+	head := b.code[:r.at]
 	p.read(w.module, r, n)
 	if r.err == nil && r.more() {
 		r.fail("has %d bytes after the end of a function", len(r.b)-r.at)
 	}
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
 	p.solve()
 	counted := w.depth != nil && w.depth.counted[f]
 	if counted {
 		w.info.Counted++
-		w.enter(&b, f, t)
+		w.enter(b, f, t)
 	} else {
 		b.out = w.appendCharge(b.out, p.charge(&p.runs[0]))
 		if p.calls || p.total > light {
@@ -105,15 +110,30 @@ func (w *rewriter) function(out []byte, f uint32, code []byte) ([]byte, error) {
 			}
 			next++
 		}
-		if err := w.instruction(&b, in, counted); err != nil {
-			return nil, err
+		if err := w.instruction(b, in, counted); err != nil {
+			return err
+		}
+		if w.options.NaN {
+			w.canonical(b, i)
 		}
 	}
-	b.upTo(int32(len(code)), 0)
+	b.upTo(int32(len(b.code)), 0)
 	if counted {
 		b.out = append(w.appendRoom(b.out, opI64Add, w.depth.weights[f]), opEnd)
 	}
-	return b.out, nil
+	b.head = b.scratch.appendLocals(b.head, head)
+	return nil
+}
+
+// canonical makes a NaN the usual one, unless the next instruction does not mind.
+func (w *rewriter) canonical(b *body, i int) {
+	in := &w.plan.instructions[i]
+	kind := arithmetic(in.op)
+	if kind == noFloats || i+1 < len(w.plan.instructions) && indifferent(w.plan.instructions[i+1].op) == kind {
+		return
+	}
+	b.upTo(in.end, in.end)
+	b.out = appendCanonical(b.out, kind, b.scratch.of(kind))
 }
 
 // enter begins a function that counts: it takes its room, and its code goes into a block, behind which the room is given

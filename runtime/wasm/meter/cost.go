@@ -4,7 +4,7 @@ package meter
 // versions must not be compared.
 const CostVersion = 1
 
-// What instructions cost, in units of fuel. Most cost one unit, which is some 0.3 to 1 ns.
+// What instructions cost, in units of fuel. Most cost one unit: 0.1 ns in tight loops of C, 1 ns in small Go programs.
 const (
 	costCall     = 4    // of a function of the module
 	costIndirect = 8    // of a function in a table

@@ -15,6 +15,7 @@ const (
 	opReturn       = 0x0f
 	opCall         = 0x10
 	opCallIndirect = 0x11
+	opSelect       = 0x1b
 	opSelectOf     = 0x1c
 	opLocalGet     = 0x20
 	opLocalSet     = 0x21

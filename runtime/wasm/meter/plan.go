@@ -281,7 +281,7 @@ func (p *plan) round() (changed bool) {
 			for _, l := range p.targets(r) {
 				lower(int32(l), behind)
 			}
-		default: // the others lead to runs, which are looked at themselves
+		case traps, goes, forks: // nothing comes of what is behind
 		}
 		r.need = min(r.cost+behind, endless)
 		if r.from <= -2 {
@@ -309,9 +309,9 @@ func (p *plan) behind(r *run) uint64 {
 			least = min(least, p.labels[l].expects)
 		}
 		return least
-	default:
-		return endless
+	case traps:
 	}
+	return endless
 }
 
 // charge is what to charge when a run begins.

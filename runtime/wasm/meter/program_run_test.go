@@ -72,7 +72,7 @@ func (r *runner) round(t *testing.T, seed uint64) {
 	module := p.bytes()
 	args := []uint64{uint64(rng.Uint32N(100)), uint64(rng.Uint32())}
 	budget := int64(1000 * (1 + rng.IntN(50)))
-	options := meter.Options{Stack: []int64{0, 1 << 20}[rng.IntN(2)]}
+	options := meter.Options{Stack: []int64{0, 1 << 20}[rng.IntN(2)], NaN: rng.IntN(2) == 0}
 	out := rewrite(t, module, options)
 
 	o := newOracle(p, budget)

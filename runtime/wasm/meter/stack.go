@@ -6,8 +6,9 @@ import "slices"
 // in C, Rust and Go: half of all functions take 80 to 112 bytes, and together they take 0.9 to 1.2 times 64 + 8 x (locals +
 // calls) bytes. But every value of a function may get a slot of its own, and a function can be written so that each does:
 // all that it computes, and every local once more at every place where ways meet that it was changed on. That is a bound,
-// and for most functions many times too much. So a function weighs twice what is likely, or a quarter of the bound if that
-// is more: the stack of a usual guest is about half of Options.Stack, and of none more than four times.
+// and for most functions many times too much. So a function weighs twice what is likely, or an eighth of the bound if
+// that is more: a usual guest is stopped when it takes a third to a half of Options.Stack, and none takes more than eight
+// times as much.
 type weight struct {
 	locals, calls int
 	values        int // computed or set
@@ -23,7 +24,7 @@ func (w weight) bytes() int64 {
 	}
 	likely := 64 + slot*(w.locals+w.calls)
 	bound := 64 + slot*(w.locals+w.values+w.meets+w.passed)
-	return int64(max(2*likely, bound/4))
+	return int64(max(2*likely, bound/8))
 }
 
 // weigh is what the function that was read last weighs.
