@@ -59,7 +59,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 	}
 	go func() { // ends when the compile does
 		if r := <-done; r.m != nil {
-			_ = r.m.compiled.Close(context.Background())
+			r.m.remains.free()
 		}
 	}()
 	return nil, err
@@ -70,11 +70,11 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 func (h *Host) compileNow(module []byte) (*Module, error) {
 	compiled, err := compileWith(h.engine, module)
 	if err == nil {
-		return &Module{host: h, engine: h.engine, compiled: compiled}, nil
+		return h.made(h.engine, compiled, footprint(module)), nil
 	}
 	if h.bare != nil {
 		if compiled, bareErr := compileWith(h.bare, module); bareErr == nil {
-			return &Module{host: h, engine: h.bare, compiled: compiled}, nil
+			return h.made(h.bare, compiled, footprint(module)), nil
 		}
 	}
 	return nil, err

@@ -27,6 +27,11 @@ type Config struct {
 	// engine's version. It is made when it is missing, must be private to the process's user, and may be deleted at any
 	// time. "" keeps them in memory only; loading a Go module then costs about a second instead of 40 ms.
 	CacheDir string
+	// CodeBudget is about how many bytes the compiled modules may take that are kept in memory; 0: as many as there are.
+	// One that was forgotten is loaded again when it is asked for.
+	CodeBudget int64
+	// SnapshotBudget is how many bytes the snapshots of initialised memory may take; 0: 512 MiB.
+	SnapshotBudget int64
 	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same.
 	Interpreter bool
 }
@@ -44,20 +49,26 @@ type Host struct {
 	flights   singleflight.Group
 
 	snapshotBytes atomic.Int64 // of all modules' snapshots
+	snapshotsMost int64
 
-	mu      sync.Mutex // guards what follows
-	modules map[[sha256.Size]byte]*Module
-	busy    int           // attempts and compiles under way
-	closing chan struct{} // made by Close, closed when busy is 0
+	mu       sync.Mutex // guards what follows
+	resident residents
+	busy     int           // attempts and compiles under way
+	closing  chan struct{} // made by Close, closed when busy is 0
 }
 
 // Open starts an engine. The caller closes the host.
 func Open(ctx context.Context, c Config) (_ *Host, err error) {
 	h := &Host{
 		offered:   map[[2]string]bool{},
-		modules:   map[[sha256.Size]byte]*Module{},
+		resident:  residents{modules: map[[sha256.Size]byte]*Module{}, pinned: map[string][][sha256.Size]byte{}, budget: c.CodeBudget},
 		compilers: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)),
 		patience:  compileTime,
+
+		snapshotsMost: c.SnapshotBudget,
+	}
+	if h.snapshotsMost == 0 {
+		h.snapshotsMost = snapshotsSum
 	}
 	defer func() {
 		if err != nil {

@@ -12,7 +12,8 @@ import (
 	"deed/domain"
 )
 
-// Module is a compiled module. It lives as long as its host, and is safe for use from many goroutines.
+// Module is a compiled module. It can be run for as long as somebody has it and its host is open, and is safe for use from
+// many goroutines.
 type Module struct {
 	host     *Host
 	engine   *engine // which compiled it
@@ -20,7 +21,10 @@ type Module struct {
 	facts    facts
 	initial  *image // of memory, for what compiled has no data segments
 
-	snapshots snapshots
+	snapshots *snapshots
+	remains   remains
+	footprint int64  // estimated, in bytes
+	used      uint64 // when it was asked for last; the host's mutex guards it
 }
 
 // Check compiles a module and makes one instance of it, without running it. The error is a *BadModuleError when
@@ -104,20 +108,19 @@ func (h *Host) load(ctx context.Context, digest [sha256.Size]byte, fetch func(co
 func (h *Host) Loaded(digest [sha256.Size]byte) (*Module, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m, ok := h.modules[digest]
-	return m, ok
+	return h.resident.get(digest)
 }
 
 // keep puts a module in memory, or throws it away when it is not good or was there already; it gives the one to use.
 func (h *Host) keep(digest [sha256.Size]byte, m *Module, good bool) *Module {
 	h.mu.Lock()
-	there, ok := h.modules[digest]
+	there, ok := h.resident.get(digest)
 	if !ok && good {
-		h.modules[digest] = m
+		h.resident.add(digest, m)
 	}
 	h.mu.Unlock()
 	if ok || !good {
-		_ = m.compiled.Close(context.Background())
+		m.remains.free()
 	}
 	if ok {
 		return there

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -81,6 +82,7 @@ func (m *Module) run(ctx context.Context, a Attempt, start bool) (o Outcome) {
 		return Outcome{Kind: domain.FailedPlatform, Error: errClosed.Error()}
 	}
 	defer m.host.leave()
+	defer runtime.KeepAlive(m) // or it could be closed under the guest, for instances do not hold it
 	var s *snapshot
 	if start {
 		s = m.snapshotFor(ctx, &a)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type snapshot struct {
 const (
 	snapshotTime     = time.Second // for an initialisation; it is spent before the attempt's own time begins
 	snapshotMaximum  = 64 << 20    // bytes of one
-	snapshotsSum     = 512 << 20   // bytes of all of a host
+	snapshotsSum     = 512 << 20   // bytes of all of a host, if Config does not say
 	snapshotsEach    = 16          // tries for one module, which are as many as it has environments in use
 	snapshotsGlobals = 1000        // mutable globals of a module
 )
@@ -47,8 +48,9 @@ func (f *facts) snapshots() bool {
 
 // snapshots are those of one module.
 type snapshots struct {
-	mu   sync.Mutex // guards what follows
-	made map[[sha256.Size]byte]*snapshot
+	mu    sync.Mutex // guards what follows
+	made  map[[sha256.Size]byte]*snapshot
+	bytes int64 // of those made
 }
 
 // snapshotFor gives the snapshot to begin an attempt with, or nil without one. An attempt whose fuel does not last for the
@@ -87,6 +89,9 @@ func (m *Module) snapshotOf(ctx context.Context, a *Attempt) *snapshot {
 		return nil
 	}
 	m.snapshots.made[key] = s
+	if s != nil {
+		m.snapshots.bytes += int64(s.image.bytes())
+	}
 	return s
 }
 
@@ -125,6 +130,7 @@ func addWords(h hash.Hash, n int, word func(int) string) {
 func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	ctx, cancel := context.WithTimeoutCause(ctx, snapshotTime, errTimeout)
 	defer cancel()
+	defer runtime.KeepAlive(m)
 	box := m.host.boxes.get()
 	defer m.host.boxes.put(box)
 	alone := *a
@@ -152,7 +158,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	if n > snapshotMaximum {
 		return nil
 	}
-	if m.host.snapshotBytes.Add(n) > snapshotsSum {
+	if m.host.snapshotBytes.Add(n) > m.host.snapshotsMost {
 		m.host.snapshotBytes.Add(-n)
 		return nil
 	}

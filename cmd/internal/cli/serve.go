@@ -78,7 +78,7 @@ func (e *env) serve() *cobra.Command {
 	f.BoolVar(&c.AllowWeak, "allow-weak-topics", false, "start although topics have settings that can lose what was acknowledged")
 	f.IntVar(&c.Concurrency, "concurrency", 0, "attempts that run at once on this node (default 16 a processor)")
 	f.IntVar(&c.FunctionConcurrency, "function-concurrency", 0, "attempts of one function that run at once on this node (default half of --concurrency)")
-	f.Func("memory-budget", "what the attempts that run at once may have together, by their memory limits, like 8GiB (default half of the machine's)", func(v string) (err error) {
+	f.Func("memory-budget", "what functions may take together: three quarters for attempts, by their memory limits, the rest for compiled code; like 8GiB (default half of the machine's)", func(v string) (err error) {
 		c.Memory, err = httpapi.ParseSize(v)
 		return err
 	})

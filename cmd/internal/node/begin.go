@@ -55,7 +55,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
 		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed, BrokerTime: n.brokerTime,
 	}
-	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency, n.config.Memory)
+	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency, forAttempts(n.config.Memory))
 	if err := n.followRegistry(ctx, registry); err != nil {
 		return err
 	}

@@ -60,9 +60,10 @@ type Config struct {
 	Concurrency int
 	// FunctionConcurrency is how many attempts of one function run at once on this node. Defaults to half of Concurrency.
 	FunctionConcurrency int
-	// Memory is how many bytes the attempts that run at once may have together, by their functions' limits. What is over it
-	// waits; a function whose own limit is over it runs alone. Defaults to half of what the machine, or the control group,
-	// gives the process.
+	// Memory is how many bytes functions may take together: three quarters of it are for the attempts that run at once, by
+	// their functions' limits; what is over that waits, and a function whose own limit is over it runs alone. The rest is
+	// for compiled code and for snapshots of initialised memory, which are forgotten and not made, when there are too many.
+	// Defaults to half of what the machine, or the control group, gives the process.
 	Memory int64
 	// Session is how long this node may be silent before its partitions are given to others. Defaults to 10 s.
 	Session time.Duration

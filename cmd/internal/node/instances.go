@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/sha256"
+
 	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/functions"
@@ -46,18 +48,25 @@ func (n *Node) changed(e domain.Event) {
 		n.warm(e.Function)
 	case domain.AliasSet:
 		n.warm(e.Function)
+	case domain.AliasDeleted:
+		n.warm(e.Function)
+	case domain.VersionDeleted:
+		n.warm(e.Function)
+	case domain.FunctionDeleted:
+		n.warm(e.Function)
 	default:
 	}
 }
 
-// warm loads the code of a function's versions that have instances reserved, so that their first attempt does not wait for
-// it.
+// warm loads the code of a function's versions that have instances reserved, and keeps it in memory, so that no attempt
+// waits for it.
 func (n *Node) warm(id domain.FunctionID) {
 	f, err := n.Registry.Get(id)
-	if err != nil || len(f.Reserved) == 0 {
+	if err != nil {
+		n.host.Pin(id.String())
 		return
 	}
-	var codes []domain.Digest
+	var codes [][sha256.Size]byte
 	for _, r := range f.Reserved {
 		if r.Count == 0 {
 			continue
@@ -65,6 +74,10 @@ func (n *Node) warm(id domain.FunctionID) {
 		for _, v := range reservedVersions(f, r.Qualifier) {
 			codes = append(codes, v.Code)
 		}
+	}
+	n.host.Pin(id.String(), codes...)
+	if len(codes) == 0 {
+		return
 	}
 	n.readers.Go(func() {
 		for _, code := range codes {

@@ -103,3 +103,31 @@ func TestMaxInstances(t *testing.T) {
 		}
 	}
 }
+
+// TestReservedCodeStays: what is reserved is loaded though nobody called it, and stays however little memory there is.
+func TestReservedCodeStays(t *testing.T) {
+	n := running(t, Config{Memory: 8}) // one byte for code
+	kept := deploy(t, n, "kept", wasmtest.Echo(), domain.DefaultLimits(), domain.Policy{})
+	reserve := func(count int) {
+		t.Helper()
+		for range 2 { // the node acts on a change before it reads the next one
+			if _, err := n.Door.Change(t.Context(), kept, func(now functions.Function, _ bool) (domain.Event, error) {
+				return domain.InstancesReserved{Function: now.ID, Expected: now.Revision, Qualifier: domain.LatestVersion, Count: count}, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	reserve(1)
+	for i, want := range []bool{true, false} {
+		deploy(t, n, "other", wasmtest.Print(string(rune('a'+i)), 0), domain.DefaultLimits(), domain.Policy{})
+		if loaded := (&engine{n.host, n.blobs}).Loaded(domain.DigestOf(wasmtest.Echo())); loaded != want {
+			t.Errorf("the code of a reserved version is loaded: %t, with %d other deployments", loaded, i+1)
+		}
+		reserve(0)
+	}
+	row, err := n.Door.Wait(t.Context(), accept(t, n, kept, 1)[0])
+	if err != nil || row.State.Outcome != domain.Succeeded {
+		t.Errorf("forgotten code: %v %+v", err, row.State)
+	}
+}

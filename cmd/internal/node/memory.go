@@ -37,6 +37,11 @@ func (n *Node) tuneMemory() {
 	n.every(tuneEvery, tune)
 }
 
+// How the memory that functions may take is shared.
+func forAttempts(all int64) int64  { return max(1, all-all/4) }
+func forCode(all int64) int64      { return max(1, all/8) }
+func forSnapshots(all int64) int64 { return max(1, min(all/8, 512<<20)) }
+
 // unknownMemory is taken for the machine's where nobody says how much there is.
 const unknownMemory = 4 << 30
 

@@ -180,7 +180,9 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n.host, err = wasm.Open(ctx, wasm.Config{CacheDir: filepath.Join(c.Data, "compiled")})
+	n.host, err = wasm.Open(ctx, wasm.Config{
+		CacheDir: filepath.Join(c.Data, "compiled"), CodeBudget: forCode(c.Memory), SnapshotBudget: forSnapshots(c.Memory),
+	})
 	return err
 }
 
