@@ -69,7 +69,8 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 		fold = partition.At(at.Offset)
 	}
 	begin := fold.Next()
-	n.Model.Begin(p, begin, begin > first.Next())
+	behind := begin > first.Next() // asked now: where it is not, the tail goes on with first
+	n.Model.Begin(p, begin, behind)
 	relay := &relay{}
 	tail := projections.NewTail(log, p, fold, n, n.poison, n.Model, relay)
 	relay.owner = worker.NewOwner(n.deps, p, tail)
@@ -82,7 +83,7 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 	n.parts = parts
 	n.partsMu.Unlock()
 	n.goRead(func() error { return tail.Run(n.run) })
-	if begin > first.Next() {
+	if behind {
 		n.goRead(func() error {
 			defer n.Model.Complete(p)
 			return projections.Backfill(n.run, log, p, first, begin, func(batch []eventstore.Judged) {
