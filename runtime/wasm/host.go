@@ -184,7 +184,7 @@ func (h *Host) leave() {
 
 // Times after which something is given up.
 const (
-	compileTime     = 30 * time.Second // a large Go module takes 1 to 5 s on one core
+	compileTime     = time.Minute // a large Go module takes 1 to 5 s on one core, which others may be busy with
 	fetchTime       = time.Minute
 	instantiateTime = 10 * time.Second // of a check; the slowest seen is 5 ms
 )
