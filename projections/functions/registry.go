@@ -113,6 +113,18 @@ func (r *Registry) MaxInstances(id domain.FunctionID) int {
 	return domain.NoMaxInstances
 }
 
+// Limited are the functions of which only so many attempts may run at once, or none.
+func (r *Registry) Limited() (limited []domain.FunctionID) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, f := range r.functions {
+		if !f.Deleted && f.MaxInstances != domain.NoMaxInstances {
+			limited = append(limited, f.ID)
+		}
+	}
+	return limited
+}
+
 // StatusLog reports whether the project asked for its status log.
 func (r *Registry) StatusLog(project string) bool {
 	r.mu.RLock()

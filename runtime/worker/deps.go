@@ -133,6 +133,8 @@ type Deps struct {
 	Skewed func(ahead time.Duration)
 	// Seen is told of every record that an acting owner reads, for metrics. May be nil.
 	Seen func(j *eventstore.Judged)
+	// Acts is told when an owner of this node begins to act, or ceases to; it must not block. May be nil.
+	Acts func()
 	// Point is called at the labelled points of an invocation's life, for tests that kill the process there. May be nil.
 	Point func(label string)
 }

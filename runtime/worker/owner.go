@@ -113,7 +113,7 @@ func (o *Owner) Revoke(ctx context.Context) {
 			return
 		}
 		o.phase = draining
-		o.acts.Store(false)
+		o.act(false)
 		o.drained = append(o.drained, func() { close(done) })
 		for _, l := range o.live {
 			if !l.granted && l.ticket != nil {
@@ -270,6 +270,13 @@ func (o *Owner) seeOwn(j *eventstore.Judged) bool {
 
 var errGivenUp = errors.New("the partition was given up")
 
+// act takes note of whether the owner acts, and passes it on.
+func (o *Owner) act(now bool) {
+	if o.acts.Swap(now) != now && o.d.Acts != nil {
+		o.d.Acts()
+	}
+}
+
 // giveUp ends the epoch: no new appends, running guests stopped, timers dropped.
 func (o *Owner) giveUp(why string) {
 	if o.phase == away {
@@ -277,7 +284,7 @@ func (o *Owner) giveUp(why string) {
 	}
 	o.log.Info("partition given up", "epoch", o.stamp.Epoch, "why", why)
 	o.round++
-	o.acts.Store(false)
+	o.act(false)
 	o.phase = away
 	if o.stop != nil {
 		o.stop(errGivenUp)

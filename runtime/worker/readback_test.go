@@ -132,3 +132,23 @@ func TestDrainBeginsNothing(t *testing.T) {
 		t.Errorf("%d attempts were started in a drain, %d ran", n, e.count(id))
 	}
 }
+
+// TestActs: whoever shares something out over the partitions that a node acts on is told of every change, once it is one.
+func TestActs(t *testing.T) {
+	log := storetest.NewFaulty(memory.New(1))
+	told := make(chan struct{}, 10)
+	w := newOwnerAt(t, log, &engine{}, &sink{}, partition.New(), newPlace(), func(d *worker.Deps) { d.Acts = func() { told <- struct{}{} } })
+	<-told
+	if !w.owner.Acting() {
+		t.Error("told before it acts")
+	}
+	w.owner.Revoke(t.Context())
+	<-told
+	if w.owner.Acting() {
+		t.Error("told before it has ceased to act")
+	}
+	w.owner.Revoke(t.Context())
+	if len(told) != 0 {
+		t.Error("told of what did not change")
+	}
+}

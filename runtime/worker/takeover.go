@@ -74,7 +74,7 @@ func (o *Owner) seeClaim(j *eventstore.Judged) bool {
 	case own && j.Verdict.Effective():
 		a := o.pop(&j.Record)
 		o.phase = acting
-		o.acts.Store(true)
+		o.act(true)
 		o.log.Info("partition owned", "epoch", o.stamp.Epoch, "unsettled", o.fold.Unsettled())
 		o.epoch = upkeepState{committed: o.epoch.committed, marker: j.Message.Offset, renewed: o.d.Now()}
 		if !o.checkClock(j, a) {

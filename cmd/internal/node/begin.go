@@ -91,7 +91,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Runs: n.runs, Tells: worker.NewPool(64, 16, 0),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
-		Alarm: n.alarm, Skewed: n.skewed, Point: point, Seen: n.metrics.seen,
+		Alarm: n.alarm, Skewed: n.skewed, Acts: n.share, Point: point, Seen: n.metrics.seen,
 	}
 	if err := n.grow(ctx); err != nil {
 		return err

@@ -32,6 +32,14 @@ func (t targets) MaxInstances(f domain.FunctionID) int {
 	return max(1, (most*owned+all-1)/max(all, 1))
 }
 
+// share gives functions the share of their limits that is due with the partitions that the node owns now. What waits for a
+// larger one is not asked for again by anything else.
+func (n *Node) share() {
+	for _, f := range n.Registry.Limited() {
+		n.runs.Limit(f.String(), targets{n.Door, n}.MaxInstances(f))
+	}
+}
+
 // changed is told of every change of the registry that took effect.
 func (n *Node) changed(e domain.Event) {
 	switch e := e.(type) {

@@ -92,6 +92,10 @@ func TestMaxInstances(t *testing.T) {
 	if got := started(); got != 4 {
 		t.Errorf("%d run, the limit is 4", got)
 	}
+	limit(t, n, f, 5)
+	n.runs.Limit(f.String(), 1) // as if the node owned one partition only
+	n.share()                   // as when it owns the others, too
+	until(5)
 	for _, id := range ids {
 		if err := n.Door.Cancel(t.Context(), id, true, "test"); err != nil {
 			t.Error(err)
