@@ -3,6 +3,7 @@ package domain
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,10 +54,43 @@ func NotificationRecord(i Invocation, request, response []byte) []byte {
 	}
 	body.RequestPayload, body.RequestPayloadEncoding = text(request)
 	body.ResponsePayload, body.ResponsePayloadEncoding = text(response)
+	return encoded(body)
+}
+
+// reference is a record without its payloads, and where the whole is.
+type reference struct {
+	Timestamp       string                      `json:"timestamp"`
+	RequestContext  NotificationRequestContext  `json:"request_context"`
+	RequestPayload  *string                     `json:"request_payload"` // null
+	ResponseContext NotificationResponseContext `json:"response_context"`
+	ResponsePayload *string                     `json:"response_payload"` // null
+	Record          struct {
+		Digest string `json:"digest"`
+		Size   int    `json:"size"`
+	} `json:"record"`
+}
+
+// Referred is the record itself if it has at most limit bytes. Else it is the record without its payloads, which are null,
+// and with a member "record" that has the digest and the size, in bytes, of the whole: the API gives it as the
+// invocation's notification.
+func Referred(record []byte, limit int) ([]byte, error) {
+	if len(record) <= limit {
+		return record, nil
+	}
+	var r reference
+	if err := json.Unmarshal(record, &r); err != nil {
+		return nil, fmt.Errorf("refer to a notification record: %w", err)
+	}
+	r.RequestPayload, r.ResponsePayload = nil, nil
+	r.Record.Digest, r.Record.Size = DigestOf(record).String(), len(record)
+	return encoded(r), nil
+}
+
+func encoded(v any) []byte {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(body) // a value of strings and numbers always encodes
+	_ = enc.Encode(v) // a value of strings and numbers always encodes
 	return []byte(strings.TrimSuffix(b.String(), "\n"))
 }
 

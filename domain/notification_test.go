@@ -3,9 +3,11 @@ package domain_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -133,5 +135,30 @@ func golden(t *testing.T, name string, i domain.Invocation, in, out []byte) {
 	}
 	if !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("got:\n%s\nwant:\n%s", got.Bytes(), want)
+	}
+}
+
+// TestReferred: what fits is told as it is; what does not names the whole by digest and size, and says the rest.
+func TestReferred(t *testing.T) {
+	i := domain.Invocation{ID: domain.NewInvocationID(0, 3, [8]byte{7}), Function: domain.NativeFunction("echo"), Outcome: domain.Succeeded, Done: 1, EndedAt: 1000}
+	record := domain.NotificationRecord(i, []byte("<in>"), bytes.Repeat([]byte("out"), 1000))
+	if same, err := domain.Referred(record, len(record)); err != nil || !bytes.Equal(same, record) {
+		t.Errorf("a record that fits: %v\n%s", err, same)
+	}
+	got, err := domain.Referred(record, len(record)-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole, told map[string]any
+	if err := errors.Join(json.Unmarshal(record, &whole), json.Unmarshal(got, &told)); err != nil {
+		t.Fatal(err)
+	}
+	whole["request_payload"], whole["response_payload"] = nil, nil
+	whole["record"] = map[string]any{"digest": domain.DigestOf(record).String(), "size": float64(len(record))}
+	if !reflect.DeepEqual(whole, told) {
+		t.Errorf("a reference:\n%s", got)
+	}
+	if _, err := domain.Referred([]byte("no record"), 1); err == nil {
+		t.Error("something else is referred to")
 	}
 }

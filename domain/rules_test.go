@@ -189,6 +189,18 @@ func TestTargetCheck(t *testing.T) {
 		{"function:tools:next:a b", "a version's name"},
 		{"function:tools:next:!", "an alias"},
 		{"obs://abc/" + domain.Target(strings.Repeat("p", 513)), "the limit is 512"},
+		{"dis:orders.eu_1-x", ""},
+		{"dis:" + domain.Target(strings.Repeat("s", 249)), ""},
+		{"dis:" + domain.Target(strings.Repeat("s", 250)), "is not a stream's name"},
+		{"dis:", "is not a stream's name"},
+		{"dis:..", "is not a stream's name"},
+		{"dis:a/b", "is not a stream's name"},
+		{"dis:ü", "is not a stream's name"},
+		{"smn:alarms-1_b", ""},
+		{"smn:", "is not a topic's name"},
+		{"smn:-a", "is not a topic's name"},
+		{"smn:a.b", "is not a topic's name"},
+		{"smn:" + domain.Target(strings.Repeat("t", 256)), "is not a topic's name"},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.target), func(t *testing.T) { check(t, tt.target.Check(), domain.CodeInvalid, tt.words) })

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Target is where a notification goes: "function:[PACKAGE:]NAME[:QUALIFIER]" or "obs://bucket/prefix[?expires=DAYS]"; "" is
-// nowhere. A function target is in the project of the function that owes the notification.
+// Target is where a notification goes: "function:[PACKAGE:]NAME[:QUALIFIER]", "obs://bucket/prefix[?expires=DAYS]",
+// "dis:STREAM" or "smn:TOPIC"; "" is nowhere. A function target, and a webhook topic, are in the project of the function that
+// owes the notification.
 type Target string
 
 // MaxExpires is after how many days an object may be removed at the latest, if it may be at all (FunctionGraph: expires).
@@ -51,6 +52,12 @@ func (t Target) Object() (bucket, prefix string, ok bool) {
 	return bucket, strings.Trim(prefix, "/"), true
 }
 
+// Stream is the name of a stream target, which is that of a Kafka topic.
+func (t Target) Stream() (name string, ok bool) { return strings.CutPrefix(string(t), "dis:") }
+
+// Topic is the name of a webhook topic.
+func (t Target) Topic() (name string, ok bool) { return strings.CutPrefix(string(t), "smn:") }
+
 // Expires is after how many days an object of the target may be removed; 0: never.
 func (t Target) Expires() int {
 	_, days, _ := strings.Cut(string(t), "?expires=")
@@ -78,9 +85,15 @@ func (t Target) Check() error {
 		}
 		return CheckQualifier(qualifier)
 	}
+	if name, ok := t.Stream(); ok {
+		return checkStream(name)
+	}
+	if name, ok := t.Topic(); ok {
+		return CheckTopic(name)
+	}
 	bucket, prefix, ok := t.Object()
 	if !ok {
-		return reject(CodeInvalid, fmt.Sprintf("%q is not a target", clip(string(t), 80)), "a target is function:NAME or obs://bucket/prefix")
+		return reject(CodeInvalid, fmt.Sprintf("%q is not a target", clip(string(t), 80)), "a target is function:NAME, obs://bucket/prefix, dis:STREAM or smn:TOPIC")
 	}
 	if !bucketName(bucket) {
 		return reject(CodeInvalid, fmt.Sprintf("%q is not a bucket's name", clip(bucket, 70)), "a bucket's name has 3 to 63 lower-case letters, digits, - and ., and begins and ends with a letter or a digit")
@@ -95,12 +108,30 @@ func (t Target) Check() error {
 		return nil
 	}
 	for part := range strings.SplitSeq(prefix, "/") {
-		if part == "" || part == "." || part == ".." || strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.=") != "" {
+		if part == "" || part == "." || part == ".." || strings.Trim(part, nameLetters+"-_.=") != "" {
 			return reject(CodeInvalid, fmt.Sprintf("%q is not an object prefix", clip(prefix, 80)), "a prefix has parts of letters, digits, - _ . and = between single slashes, none of them . or ..")
 		}
 	}
 	return nil
 }
+
+// checkStream holds the name of a stream against what Kafka takes for a topic's.
+func checkStream(name string) error {
+	if name == "" || len(name) > 249 || name == "." || name == ".." || strings.Trim(name, nameLetters+"._-") != "" {
+		return reject(CodeInvalid, fmt.Sprintf("%q is not a stream's name", clip(name, 80)), "a stream's name is that of a Kafka topic: 1 to 249 letters, digits, . _ and -")
+	}
+	return nil
+}
+
+// CheckTopic returns a *Rejection if the name is not one that a webhook topic may have.
+func CheckTopic(name string) error {
+	if name == "" || len(name) > 255 || strings.Trim(name, nameLetters+"_-") != "" || strings.Trim(name[:1], "_-") == "" {
+		return reject(CodeInvalid, fmt.Sprintf("%q is not a topic's name", clip(name, 80)), "a topic's name has 1 to 255 letters, digits, _ and -, and begins with a letter or a digit")
+	}
+	return nil
+}
+
+const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 func (t Target) checkExpires() error {
 	_, query, found := strings.Cut(string(t), "?")

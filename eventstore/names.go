@@ -22,6 +22,9 @@ func (t Topics) Functions() string { return t.prefix() + ".functions" }
 // OwnersGroup is the consumer group in which nodes share the partitions.
 func (t Topics) OwnersGroup() string { return t.prefix() + ".owners" }
 
+// Prefix is what the names of all topics of a deployment begin with.
+func (t Topics) Prefix() string { return t.prefix() + "." }
+
 func (t Topics) prefix() string {
 	if t.Namespace == "" {
 		return DefaultNamespace

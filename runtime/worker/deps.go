@@ -114,7 +114,7 @@ type Deps struct {
 	Notify  Notifier
 	Engine  Engine
 	Blobs   Blobs
-	Objects Sink // obs:// targets
+	Sinks   Sink // of every kind of target but functions
 	Funcs   Functions
 	Place   Place
 	Runs    *Pool // bounds attempts, by function

@@ -75,10 +75,10 @@ func TestFailureMatrixOfRareWrites(t *testing.T) {
 			return id
 		}, change: func(d *worker.Deps) { d.Retry = later{} }, end: settled(domain.Discarded)},
 		"NotificationFailed": {write: "NotificationFailed", begin: request, change: func(d *worker.Deps) {
-			d.Objects = &moody{sink: d.Objects.(*sink), fails: 2} //nolint:forcetypeassert // the world's
+			d.Sinks = &moody{sink: d.Sinks.(*sink), fails: 2} //nolint:forcetypeassert // the world's
 		}, end: settled(domain.Succeeded)},
 		"NotificationAbandoned": {write: "NotificationAbandoned", begin: request, change: func(d *worker.Deps) {
-			d.Objects = &moody{sink: d.Objects.(*sink), never: true} //nolint:forcetypeassert // the world's
+			d.Sinks = &moody{sink: d.Sinks.(*sink), never: true} //nolint:forcetypeassert // the world's
 		}, end: func(i domain.Invocation, _ *world) bool { return i.Settled() && i.Notified.Abandoned }},
 		"child": {
 			write: "InvocationRequested", onOK: "function:next", begin: request, change: func(d *worker.Deps) { d.Funcs = targets{} },

@@ -120,7 +120,7 @@ func newOwnerAt(t *testing.T, log *storetest.Faulty, e *engine, s *sink, fold *p
 	t.Helper()
 	w := &world{log: log, model: invocations.New(1), engine: e, sink: s}
 	deps := &worker.Deps{
-		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Objects: s, Funcs: noFunctions{}, Place: p,
+		Log: log, Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: e, Blobs: noBlobs{}, Sinks: s, Funcs: noFunctions{}, Place: p,
 		Runs: worker.NewPool(8, 8, 0), Tells: worker.NewPool(8, 8, 0), Cluster: "c", Group: "g", Node: "n", Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, Logger: slog.New(slog.DiscardHandler),
 	}

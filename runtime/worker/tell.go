@@ -144,7 +144,7 @@ func (o *Owner) deliver(ctx context.Context, i domain.Invocation, owed int64) (d
 	if target, qualifier, ok := i.Notified.Sink.Function(i.Function); ok {
 		return o.child(i, target, qualifier, payload)
 	}
-	if o.d.Objects == nil {
+	if o.d.Sinks == nil {
 		return nil, errNoSink
 	}
 	record, err := o.load(ctx, payload)
@@ -152,7 +152,7 @@ func (o *Owner) deliver(ctx context.Context, i domain.Invocation, owed int64) (d
 		return nil, err
 	}
 	o.point("before sink write")
-	where, err := o.d.Objects.Deliver(ctx, Notification{ID: i.Notified.ID, Target: i.Notified.Sink, Invocation: i, Record: record})
+	where, err := o.d.Sinks.Deliver(ctx, Notification{ID: i.Notified.ID, Target: i.Notified.Sink, Invocation: i, Record: record})
 	o.point("after sink write")
 	return domain.NotificationDelivered{Sink: i.Notified.Sink, ID: i.Notified.ID, Location: where}, err
 }

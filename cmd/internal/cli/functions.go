@@ -133,8 +133,8 @@ func (e *env) policy() *cobra.Command {
 	}
 	set.Flags().IntVar(&retries, "max-retries", domain.DefaultMaxRetries, "how often a failed invocation is tried again: 0 to 3")
 	set.Flags().DurationVar(&age, "max-age", domain.DefaultMaxAge, "how long a request is valid: 1s to 86400s")
-	set.Flags().StringVar(&onSuccess, "on-success", "", "told of successes: function:NAME or obs://bucket/prefix")
-	set.Flags().StringVar(&onFailure, "on-failure", "", "told of failures: function:NAME or obs://bucket/prefix")
+	set.Flags().StringVar(&onSuccess, "on-success", "", "told of successes: function:NAME, obs://bucket/prefix or dis:TOPIC")
+	set.Flags().StringVar(&onFailure, "on-failure", "", "told of failures: function:NAME, obs://bucket/prefix or dis:TOPIC")
 	show := &cobra.Command{
 		Use: "show NAME", Short: "Show the policy", Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, a []string) error {

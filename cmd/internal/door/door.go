@@ -51,6 +51,9 @@ type Door struct {
 	// BrokerTime is the latest time that the broker gave a record which this node has read; zero if it gives none. May be nil.
 	BrokerTime func() time.Time
 
+	// Target returns a *domain.Rejection of a target that this deployment cannot have. May be nil.
+	Target func(f domain.FunctionID, t domain.Target) error
+
 	keyWait  time.Duration // tests shorten keyPatience
 	inFlight atomic.Int64  // requests that are being appended
 	clock    comparison

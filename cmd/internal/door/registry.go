@@ -88,12 +88,28 @@ func (d *Door) SetVersionPolicy(ctx context.Context, f domain.FunctionID, versio
 			if err := p.Check(); err != nil {
 				return nil, err
 			}
+			if err := d.CheckTargets(f, p); err != nil {
+				return nil, err
+			}
 			if err := d.Registry.CheckCycle(f, p); err != nil {
 				return nil, err // before anything is written; the fold checks again, for doors that race
 			}
 		}
 		return domain.PolicyChanged{Function: now.ID, Expected: now.Revision, Version: version, Policy: p, Shown: shown}, nil
 	})
+}
+
+// CheckTargets refuses a policy whose targets this deployment cannot have.
+func (d *Door) CheckTargets(f domain.FunctionID, p domain.Policy) error {
+	if d.Target == nil {
+		return nil
+	}
+	for _, t := range []domain.Target{p.OnSuccess, p.OnFailure} {
+		if err := d.Target(f, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Form names the cluster if it has no name yet.

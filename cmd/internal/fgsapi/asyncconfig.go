@@ -40,7 +40,7 @@ const (
 	toFunction  = "FunctionGraph"
 	toStream    = "DIS"
 	toTopic     = "SMN"
-	allKinds    = toObjects + ", " + toFunction
+	allKinds    = toObjects + ", " + toFunction + ", " + toStream
 	maxParam    = 4 << 10 // bytes
 	maxShown    = 16 << 10
 	invalidCode = "FSS.0400"
@@ -89,10 +89,11 @@ func (s *Server) target(d *destination, which, project string) (domain.Target, e
 		Prefix  string `json:"prefix"`
 		Expires *int   `json:"expires"`
 		URN     string `json:"func_urn"`
+		Stream  string `json:"stream_name"`
 	}
 	switch d.Destination {
-	case toObjects, toFunction:
-	case toStream, toTopic:
+	case toObjects, toFunction, toStream:
+	case toTopic:
 		return "", bad("it is not available yet on this server: use one of " + allKinds)
 	default:
 		return "", bad("there is no such kind: use one of " + allKinds)
@@ -101,7 +102,13 @@ func (s *Server) target(d *destination, which, project string) (domain.Target, e
 		return "", bad("param is not a JSON object in a string: " + err.Error())
 	}
 	t, err := domain.Target(""), error(nil)
-	if d.Destination == toObjects {
+	switch d.Destination {
+	case toStream:
+		if p.Stream == "" {
+			return "", bad("param has no stream_name")
+		}
+		t = domain.Target("dis:" + p.Stream)
+	case toObjects:
 		t = domain.Target("obs://" + p.Bucket)
 		if prefix := strings.Trim(p.Prefix, "/"); prefix != "" {
 			t += domain.Target("/" + prefix)
@@ -118,8 +125,10 @@ func (s *Server) target(d *destination, which, project string) (domain.Target, e
 		if p.Expires != nil && *p.Expires > 0 {
 			t += domain.Target(fmt.Sprintf("?expires=%d", *p.Expires))
 		}
-	} else if t, err = s.functionTarget(p.URN, project); err != nil {
-		return "", bad("func_urn: " + err.Error())
+	default:
+		if t, err = s.functionTarget(p.URN, project); err != nil {
+			return "", bad("func_urn: " + err.Error())
+		}
 	}
 	if err := t.Check(); err != nil {
 		return "", because(invalidCode, fmt.Errorf("%s: destination %s: %w", which, d.Destination, err))
@@ -162,6 +171,9 @@ func (s *Server) setAsyncConfig(c *call) error {
 	p, err := s.policy(in, c.project)
 	if err != nil {
 		return err
+	}
+	if err := s.Door.CheckTargets(f.ID, p); err != nil {
+		return because(invalidCode, err)
 	}
 	if err := agencyFor(f, v, in.Destinations); err != nil {
 		return err
@@ -310,6 +322,9 @@ func destinationOf(f functions.Function, t domain.Target) *destination {
 			qualifier = Latest
 		}
 		return param(toFunction, object{"func_urn": to.Version(qualifier)})
+	}
+	if name, ok := t.Stream(); ok {
+		return param(toStream, object{"stream_name": name})
 	}
 	bucket, prefix, _ := t.Object()
 	return param(toObjects, struct {

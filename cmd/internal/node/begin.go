@@ -17,6 +17,7 @@ import (
 	"deed/projections/poison"
 	"deed/projections/retry"
 	"deed/runtime/sink/object"
+	"deed/runtime/sink/stream"
 	"deed/runtime/worker"
 )
 
@@ -54,6 +55,7 @@ func (n *Node) begin(ctx context.Context) error {
 	n.Door = &door.Door{
 		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
 		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed, BrokerTime: n.brokerTime,
+		Target: n.checkTarget,
 	}
 	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency, forAttempts(n.config.Memory))
 	if err := n.followRegistry(ctx, registry); err != nil {
@@ -87,7 +89,7 @@ func (n *Node) begin(ctx context.Context) error {
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
 		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
-		Objects: faulty(&object.Sink{Open: n.bucket}), Funcs: targets{n.Door, n}, Place: n.group,
+		Sinks: sinks{objects: faulty(&object.Sink{Open: n.bucket}), streams: &stream.Sink{Cluster: n.Registry.Cluster().String(), Open: n.streams.open}}, Funcs: targets{n.Door, n}, Place: n.group,
 		Runs: n.runs, Tells: worker.NewPool(64, 16, 0),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),

@@ -76,6 +76,7 @@ type Node struct {
 	failed  chan error
 
 	buckets sync.Map // name → *blob.Bucket
+	streams *streams
 }
 
 // Region is the region of functions that are made here.
@@ -112,6 +113,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{config: c, failed: make(chan error, 1), skews: make(chan time.Duration, 1)}
+	n.streams = &streams{n: n, made: map[string]bool{}}
 	n.clock.forward = len(c.Brokers) == 0
 	n.run, n.cancel = context.WithCancelCause(context.Background())
 	defer func() {
@@ -271,6 +273,7 @@ func (n *Node) Close() error {
 	n.cancel(errors.New("the node is closed"))
 	var errs []error
 	n.readers.Wait()
+	errs = append(errs, n.streams.close())
 	for _, l := range n.logs {
 		errs = append(errs, l.Close())
 	}
