@@ -27,6 +27,8 @@ type (
 		Key      string // idempotency key; "" if none
 		Sync     bool   // the caller waits for the result: no policy, and not one of the function's asynchronous invocations
 
+		Redrives InvocationID // whose event this is again; zero if it is its own
+
 		Parent       InvocationID // zero for a door's request
 		Root         InvocationID // root of the lineage; zero if it is the invocation itself
 		Hops         int          // links from the root: 0 to MaxHops

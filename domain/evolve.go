@@ -108,7 +108,7 @@ func (i Invocation) Evolve(e Event, at Instant, by OwnerID) Invocation {
 	case InvocationRequested:
 		i = Invocation{
 			ID: e.ID, Known: true, Function: e.Function, Version: e.Version, Code: e.Code, Limits: e.Limits, Policy: e.Policy,
-			Deadline: e.Deadline, Parent: e.Parent, Root: e.Root, Hops: e.Hops, Sync: e.Sync,
+			Deadline: e.Deadline, Parent: e.Parent, Root: e.Root, Hops: e.Hops, Sync: e.Sync, Redrives: e.Redrives,
 		}
 	case InvocationCarried:
 		cancel, force := i.Cancel, i.Force

@@ -15,8 +15,9 @@ type Invocation struct {
 	Parent   InvocationID
 	Root     InvocationID // zero: the invocation itself
 	Hops     int
-	Sync     bool // the caller waits: not one of the function's asynchronous invocations
-	Broken   bool // the request could not be decoded: it ends without a run
+	Redrives InvocationID // whose event it runs again; zero: its own
+	Sync     bool         // the caller waits: not one of the function's asynchronous invocations
+	Broken   bool         // the request could not be decoded: it ends without a run
 
 	At     Instant // of the last event that an owner wrote
 	Cancel bool

@@ -40,6 +40,15 @@ const (
 	SystemError              Condition = "SystemError"
 )
 
+// known reports whether it is one of the set.
+func (c Condition) known() bool {
+	switch c {
+	case NoCondition, UnhandledInvocationError, HandledInvocationError, InvocationTimeout, EventAgeExceeded, Canceled, Throttled, CyclicInvocation, SystemError:
+		return true
+	}
+	return false
+}
+
 // ConditionOf is the condition of an invocation whose last attempt failed in that way.
 func ConditionOf(k FailureKind) Condition {
 	switch k {

@@ -51,7 +51,11 @@ func catalogue() map[string]domain.Record {
 	other := domain.FunctionID{Region: "r1", Project: "p1", Package: "shop", Name: "pay"}
 	waited := requested()
 	waited.Sync, waited.Policy, waited.Key, waited.Function, waited.Version = true, domain.Policy{}, "", other, domain.LatestVersion
+	again := requested()
+	again.Redrives = child.ID
+	op := domain.UUID{7}
 	events := map[string]domain.Event{
+		"InvocationRequested-again": again,
 		"InvocationRequested-sync":  waited,
 		"InvocationRequested":       requested(),
 		"InvocationRequested-child": child,
@@ -94,7 +98,17 @@ func catalogue() map[string]domain.Record {
 		"KeyCreated":          domain.KeyCreated{Access: "AK1", Sealed: []byte{1, 0xff}, Projects: []string{"p1", "p2"}, Note: "ci"},
 		"KeyCreated-operator": domain.KeyCreated{Access: "AK0", Sealed: []byte{2}, Operator: true},
 		"KeyRevoked":          domain.KeyRevoked{Access: "AK1"},
-		"PolicyChanged-unset": domain.PolicyChanged{Function: domain.NativeFunction("echo"), Expected: 3},
+		"OperationRequested": domain.OperationRequested{ID: op, Kind: domain.Redrive, Project: "p1", By: "cli", Rate: 50, Pinned: true, Select: domain.OperationSelection{
+			Function: "shop:pay", Status: domain.Status(domain.Failed), Condition: domain.InvocationTimeout, Since: testID.T0(), Until: at,
+		}},
+		"OperationRequested-ids": domain.OperationRequested{ID: op, Kind: domain.Renotify, Project: "p1", Rate: 1, Select: domain.OperationSelection{IDs: []domain.InvocationID{testID}, AnyCondition: true}},
+		"OperationPlanned":       domain.OperationPlanned{ID: op, Total: 17, Already: 2, Open: 1, Older: true},
+		"OperationAdvanced":      domain.OperationAdvanced{ID: op, Step: 1, Old: []domain.InvocationID{testID, child.ID}, New: []domain.InvocationID{child.ID, testID}},
+		"OperationSettled":       domain.OperationSettled{ID: op, Step: 1, Problems: []string{"", "gone"}, Places: []string{"bucket/a", ""}},
+		"OperationPaused":        domain.OperationPaused{ID: op, By: "cli"},
+		"OperationResumed":       domain.OperationResumed{ID: op, By: "cli"},
+		"OperationEnded":         domain.OperationEnded{ID: op, By: "cli", Reason: "stopped"},
+		"PolicyChanged-unset":    domain.PolicyChanged{Function: domain.NativeFunction("echo"), Expected: 3},
 	}
 	records := map[string]domain.Record{}
 	for name, e := range events {
@@ -167,7 +181,7 @@ func TestWireGolden(t *testing.T) {
 			t.Errorf("%s: lean: %s", name, lean.Problem)
 		}
 	}
-	for _, known := range []map[string]func(*body, []byte) (domain.Event, error){decoders, registryDecoders} {
+	for _, known := range []map[string]func(*body, []byte) (domain.Event, error){decoders, registryDecoders, operationDecoders} {
 		for name := range known {
 			if !types[name] {
 				t.Errorf("%s has no golden file", name)

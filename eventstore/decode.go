@@ -76,6 +76,9 @@ func decode(m Message, lean bool) domain.Record {
 	if !known {
 		read, known = registryDecoders[r.Type]
 	}
+	if !known {
+		read, known = operationDecoders[r.Type]
+	}
 	switch {
 	case !known && r.Type != "" && spec == "1.0" && err == nil:
 		return r // a newer version's event: its Must says whether it may be skipped

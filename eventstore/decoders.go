@@ -23,6 +23,7 @@ var decoders = map[string]func(*body, []byte) (domain.Event, error){
 			"notification": b.uuid(&e.Notification),
 			"hops":         b.small(&e.Hops),
 			"root":         b.id(&e.Root),
+			"redrives":     b.id(&e.Redrives),
 			"key":          b.str(&e.Key),
 			"sync":         b.flag(&e.Sync),
 			"env":          b.env(&e.Env),
@@ -246,6 +247,9 @@ func encodeState(i domain.Invocation) []byte {
 		o.str("root", i.Root.String())
 	}
 	o.num("hops", int64(i.Hops))
+	if !i.Redrives.IsZero() {
+		o.str("redrives", i.Redrives.String())
+	}
 	o.flag("sync", i.Sync)
 	o.flag("broken", i.Broken)
 	o.time("at", i.At)
@@ -292,7 +296,7 @@ func (b *body) state(i *domain.Invocation) func([]byte) error {
 		i.Known = true
 		err := fields{
 			"id": b.id(&i.ID), "function": b.version(&i.Function, &i.Version), "code": b.digest(&i.Code), "limits": b.limits(&i.Limits),
-			"policy": b.policy(&i.Policy), "deadline": b.time(&i.Deadline), "parent": b.id(&i.Parent), "root": b.id(&i.Root),
+			"policy": b.policy(&i.Policy), "deadline": b.time(&i.Deadline), "parent": b.id(&i.Parent), "root": b.id(&i.Root), "redrives": b.id(&i.Redrives),
 			"hops": b.small(&i.Hops), "sync": b.flag(&i.Sync), "broken": b.flag(&i.Broken), "at": b.time(&i.At), "cancel": b.flag(&i.Cancel), "force": b.flag(&i.Force),
 			"started": b.small(&i.Started), "by": b.uuid(&by), "done": b.small(&i.Done), "success": b.flag(&i.Success),
 			"code_failures": b.small(&i.CodeFails), "lost": b.small(&i.Lost), "kind": b.failure(&i.Kind), "error": b.str(&i.Error),

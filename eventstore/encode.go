@@ -85,6 +85,9 @@ func encodeBody(e domain.Event) []byte {
 		if !e.Root.IsZero() {
 			o.str("root", e.Root.String())
 		}
+		if !e.Redrives.IsZero() {
+			o.str("redrives", e.Redrives.String())
+		}
 		o.opt("key", e.Key)
 		o.flag("sync", e.Sync)
 		if len(e.Env) > 0 {

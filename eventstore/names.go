@@ -19,6 +19,12 @@ func (t Topics) Invocations() string { return t.prefix() + ".invocations" }
 // Functions is the topic of the registry: one partition, every change kept.
 func (t Topics) Functions() string { return t.prefix() + ".functions" }
 
+// Operations is the topic of operations on many invocations: one partition, every record kept.
+func (t Topics) Operations() string { return t.prefix() + ".operations" }
+
+// OperatorsGroup is the consumer group of which one node carries operations out.
+func (t Topics) OperatorsGroup() string { return t.prefix() + ".operators" }
+
 // OwnersGroup is the consumer group in which nodes share the partitions.
 func (t Topics) OwnersGroup() string { return t.prefix() + ".owners" }
 
@@ -79,6 +85,8 @@ func source(cluster string, r *domain.Record) string {
 	case domain.InvocationCarried:
 		project = e.State.Function.Project
 	case domain.StatusLogEnabled:
+		project = e.Project
+	case domain.OperationRequested:
 		project = e.Project
 	default:
 		if f, ok := registryFunction(e); ok {

@@ -27,6 +27,9 @@ func registrySubject(e domain.Event) (string, bool) {
 	case domain.KeyRevoked:
 		return subjectKey + e.Access, true
 	default:
+		if id, ok := operationID(e); ok {
+			return subjectOperation + id.String(), true
+		}
 		f, ok := registryFunction(e)
 		return f.String(), ok
 	}
@@ -118,7 +121,7 @@ func (o *object) registry(e domain.Event) {
 		o.flag("operator", e.Operator)
 		o.opt("note", e.Note)
 	default:
-		// StatusLogEnabled and KeyRevoked are all subject.
+		o.operation(e) // StatusLogEnabled and KeyRevoked are all subject
 	}
 }
 
