@@ -73,6 +73,19 @@ func (m *Model) Figures(s Selection, fn func(Figure)) (older bool) {
 	return m.older(&s)
 }
 
+// Each calls fn for every row that is selected, newest first, whatever Offset and Limit say, and reports what Page.Older does.
+// It must not call the model.
+func (m *Model) Each(s Selection, fn func(domain.Invocation)) (older bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for row := range m.newest(&s) {
+		if s.takes(row) {
+			fn(row.State)
+		}
+	}
+	return m.older(&s)
+}
+
 // Filter selects rows, also those of callers who wait for the result. The zero value selects all.
 type Filter struct {
 	Function domain.FunctionID // its region does not matter; zero: those of a project

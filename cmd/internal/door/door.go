@@ -6,15 +6,18 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"deed/domain"
+	"deed/domain/partition"
 	"deed/eventstore"
 	"deed/projections/functions"
 	"deed/projections/invocations"
+	"deed/projections/operations"
 )
 
 // Blobs holds modules, and payloads over domain.MaxInline.
@@ -33,13 +36,17 @@ type Door struct {
 	Log       eventstore.Log // of invocations, with producers of the doors' own
 	Functions eventstore.Log // the registry's
 	Registry  *functions.Registry
-	Model     *invocations.Model
-	Blobs     Blobs
-	Modules   Checker
-	Keys      Keys       // nil: calls with an idempotency key are refused
-	Slots     func() int // the partition for the next request: one that this node owns when it owns any
-	Now       func() time.Time
-	Random    func([]byte)
+
+	OperationsLog eventstore.Log
+	Operations    *operations.Model
+
+	Model   *invocations.Model
+	Blobs   Blobs
+	Modules Checker
+	Keys    Keys       // nil: calls with an idempotency key are refused
+	Slots   func() int // the partition for the next request: one that this node owns when it owns any
+	Now     func() time.Time
+	Random  func([]byte)
 
 	// MaxOpen is how many invocations may be open before no more are accepted; 0: no bound.
 	MaxOpen int
@@ -346,4 +353,35 @@ func (d *Door) LastAttempt(ctx context.Context, row invocations.Row) (domain.Eve
 		return r.Event, b, err
 	}
 	return r.Event, p.Inline, nil
+}
+
+// Owed is the notification record that an invocation owes, or owed: the bytes that its target is told. The error is a
+// *domain.Rejection if there is none, or none any more.
+func (d *Door) Owed(ctx context.Context, row invocations.Row) ([]byte, error) {
+	for _, ref := range slices.Backward(row.Refs) {
+		if ref.Reason != partition.Effective {
+			continue
+		}
+		_, r, err := d.Record(ctx, row.Partition, ref.Offset)
+		if err != nil {
+			return nil, err
+		}
+		var p domain.Payload
+		switch e := r.Event.(type) {
+		case domain.NotificationOwed:
+			p = e.Record
+		case domain.InvocationCarried:
+			if !e.State.Notified.Owed {
+				continue
+			}
+			p = e.Record
+		default:
+			continue
+		}
+		if p.Stored {
+			return d.Blobs.Get(ctx, p.Digest)
+		}
+		return p.Inline, nil
+	}
+	return nil, domain.Reject(domain.CodeNotFound, fmt.Sprintf("invocation %s owes nobody a notification", row.State.ID), "")
 }

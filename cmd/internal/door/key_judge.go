@@ -20,14 +20,14 @@ import (
 func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, err error) {
 	patience, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
-	if taken, settled := c.settled(id); settled {
+	if taken, settled := c.settled(c.f, id); settled {
 		return taken, nil
 	}
 	row, err := c.Find(patience, id) // the model may be behind
 	if err == nil && row.State.Known {
 		return true, nil
 	}
-	if taken, settled := c.settled(id); settled {
+	if taken, settled := c.settled(c.f, id); settled {
 		return taken, nil
 	}
 	if c.past(id) { // a copy would be too late, and nothing would be learned from it
@@ -42,7 +42,7 @@ func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, 
 		return false, unwritten
 	}
 	err = c.Model.Until(patience, func() (settled bool) {
-		taken, settled = c.settled(id)
+		taken, settled = c.settled(c.f, id)
 		return settled
 	})
 	unacknowledged := (*Unacknowledged)(nil)
@@ -62,15 +62,15 @@ func (c *keyed) judge(ctx context.Context, id domain.InvocationID) (taken bool, 
 // settled reports whether the read model has the last word on an id, and which. The order matters: a model that is past the
 // window now knows every id that ever took effect in it, whatever it reads later, or has dropped it. Of what it may have
 // dropped it has no word: to call that not taken would be to run it twice.
-func (c *keyed) settled(id domain.InvocationID) (taken, settled bool) {
-	past := c.past(id)
-	if row, ok := c.Model.Get(id); ok && row.State.Known {
+func (d *Door) settled(f domain.FunctionID, id domain.InvocationID) (taken, settled bool) {
+	past := d.past(id)
+	if row, ok := d.Model.Get(id); ok && row.State.Known {
 		return true, true
 	}
-	return false, past && id.T0() > c.Model.Dropped(c.f)
+	return false, past && id.T0() > d.Model.Dropped(f)
 }
 
 // past reports whether the read model has read past the window of an id, and all before it.
-func (c *keyed) past(id domain.InvocationID) bool {
-	return c.Model.LogTime(id.Slot()) > id.T0().Add(partition.AdmissionWindow) && !c.Model.Partial(id.Slot())
+func (d *Door) past(id domain.InvocationID) bool {
+	return d.Model.LogTime(id.Slot()) > id.T0().Add(partition.AdmissionWindow) && !d.Model.Partial(id.Slot())
 }

@@ -166,18 +166,35 @@ func (d *Door) turn(f domain.FunctionID) *sync.Mutex {
 // Note makes a change that is not of a function.
 func (d *Door) Note(ctx context.Context, e domain.Event) error { return d.changeOnce(ctx, e) }
 
-// changeOnce appends a change and answers with how the fold judged it.
+// changeOnce appends a change of the registry and answers with how the fold judged it.
 func (d *Door) changeOnce(ctx context.Context, e domain.Event) error {
+	return d.note(ctx, d.Functions, d.Registry, e)
+}
+
+// Operate appends what is about an operation and answers with how the fold judged it: nil, or a *domain.Rejection that says
+// why it has no effect.
+func (d *Door) Operate(ctx context.Context, e domain.Event) error {
+	return d.note(ctx, d.OperationsLog, d.Operations, e)
+}
+
+// fold tells how a record was judged.
+type fold interface {
+	Expect(record domain.UUID, verdict func(error))
+	Forget(record domain.UUID)
+}
+
+// note appends one record and answers with how the fold judged it.
+func (d *Door) note(ctx context.Context, log eventstore.Log, fold fold, e domain.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, changeWithin)
 	defer cancel()
 	var id domain.UUID
 	d.Random(id[:])
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	verdict := make(chan error, 1)
-	d.Registry.Expect(id, func(err error) { verdict <- err })
-	defer d.Registry.Forget(id)
+	fold.Expect(id, func(err error) { verdict <- err })
+	defer fold.Forget(id)
 	now := d.Now()
-	if _, err := d.append(ctx, d.Functions, 0, domain.Record{ID: id, At: domain.InstantOf(now), Event: e}, now); err != nil {
+	if _, err := d.append(ctx, log, 0, domain.Record{ID: id, At: domain.InstantOf(now), Event: e}, now); err != nil {
 		return err
 	}
 	select {

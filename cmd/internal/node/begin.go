@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"deed/cmd/internal/door"
+	"deed/cmd/internal/operator"
+	"deed/domain"
 	"deed/eventstore"
 	"deed/projections"
 	"deed/projections/functions"
 	"deed/projections/invocations"
 	"deed/projections/notify"
+	"deed/projections/operations"
 	"deed/projections/poison"
 	"deed/projections/retry"
 	"deed/runtime/sink/object"
@@ -35,7 +38,10 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.cluster.EnsureTopic(ctx, topics.Functions(), 1); err != nil {
 		return err
 	}
-	if err := n.examine(ctx, topics.Invocations(), topics.Functions()); err != nil {
+	if err := n.cluster.EnsureTopic(ctx, topics.Operations(), 1); err != nil {
+		return err
+	}
+	if err := n.examine(ctx, topics.Invocations(), topics.Functions(), topics.Operations()); err != nil {
 		return err
 	}
 	doors, err := n.openLog(topics.Invocations())
@@ -50,15 +56,28 @@ func (n *Node) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.Registry, n.Model = functions.New(), invocations.New(doors.Partitions())
+	operating, err := n.openLog(topics.Operations())
+	if err != nil {
+		return err
+	}
+	n.Registry, n.Model, n.Operations = functions.New(), invocations.New(doors.Partitions()), operations.New()
 	n.poison, n.metrics = poison.New(topics.Invocations(), n.config.Logger), newMetrics()
 	n.Door = &door.Door{
-		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, Blobs: n.blobs, Modules: checker{n.host},
+		Log: n.metrics.timed(doors), Functions: registry, Registry: n.Registry, Model: n.Model, OperationsLog: operating, Operations: n.Operations, Blobs: n.blobs, Modules: checker{n.host},
 		Slots: n.nextSlot, Now: n.now, Random: random, MaxOpen: n.config.MaxOpen, Clock: n.clockTrouble, Skewed: n.skewed, BrokerTime: n.brokerTime,
 		Target: n.checkTarget,
 	}
 	n.runs = worker.NewPool(n.config.Concurrency, n.config.FunctionConcurrency, forAttempts(n.config.Memory))
-	if err := n.followRegistry(ctx, registry); err != nil {
+	if err := n.follow(ctx, topics.Functions(), registry, func(offset int64, r domain.Record) error {
+		err := n.Registry.Apply(offset, r)
+		if err == nil {
+			n.changed(r.Event)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := n.follow(ctx, topics.Operations(), operating, n.Operations.Apply); err != nil {
 		return err
 	}
 	if err := n.openKeyring(); err != nil {
@@ -95,6 +114,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
 		Alarm: n.alarm, Skewed: n.skewed, Acts: n.share, Point: point, Seen: n.metrics.seen,
 	}
+	n.Operator = &operator.Operator{Door: n.Door, Rows: n.Model, Model: n.Operations, Sink: n.deps.Sinks, Logger: n.config.Logger}
 	if err := n.grow(ctx); err != nil {
 		return err
 	}
@@ -114,8 +134,9 @@ func (n *Node) begin(ctx context.Context) error {
 	return nil
 }
 
-// followRegistry folds the registry up to its end as it is now, and goes on behind it.
-func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
+// follow folds a topic of one partition up to its end as it is now, and goes on behind it. apply says why a record has no
+// effect.
+func (n *Node) follow(ctx context.Context, topic string, log eventstore.Log, apply func(offset int64, r domain.Record) error) error {
 	_, end, err := log.Bounds(ctx, 0)
 	if err != nil {
 		return err
@@ -130,15 +151,13 @@ func (n *Node) followRegistry(ctx context.Context, log eventstore.Log) error {
 			for _, m := range batch {
 				r := eventstore.Decode(m)
 				if r.Must && r.Event == nil {
-					return fmt.Errorf("registry, offset %d: %s: %w", m.Offset, r.Type, projections.ErrStopped)
+					return fmt.Errorf("%s, offset %d: %s: %w", topic, m.Offset, r.Type, projections.ErrStopped)
 				}
 				if r.Event == nil {
-					n.poison.Note(n.topics().Functions(), m, r)
+					n.poison.Note(topic, m, r)
 				}
-				if err := n.Registry.Apply(m.Offset, r); err != nil {
-					n.config.Logger.Debug("registry: void", "offset", m.Offset, "type", r.Type, "reason", err)
-				} else {
-					n.changed(r.Event)
+				if err := apply(m.Offset, r); err != nil {
+					n.config.Logger.Debug("a record without effect", "topic", topic, "offset", m.Offset, "type", r.Type, "reason", err)
 				}
 				if m.Offset+1 >= end {
 					once.Do(func() { close(reached) })

@@ -93,6 +93,9 @@ const clockPause = time.Minute
 // Run shares in the partitions until ctx ends, then drains: nothing is begun any more, running attempts may end within the
 // grace period, the group is left.
 func (n *Node) Run(ctx context.Context) error {
+	var operators sync.WaitGroup
+	operators.Go(func() { n.operate(ctx) })
+	defer operators.Wait()
 	for {
 		term, leave := context.WithCancel(ctx)
 		watched := make(chan bool, 1)

@@ -15,6 +15,7 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
+	"deed/cmd/internal/operator"
 	"deed/eventstore"
 	"deed/eventstore/blob"
 	"deed/eventstore/embedded"
@@ -22,6 +23,7 @@ import (
 	"deed/eventstore/keys"
 	"deed/projections/functions"
 	"deed/projections/invocations"
+	"deed/projections/operations"
 	"deed/projections/poison"
 	"deed/runtime/sink/object"
 	"deed/runtime/wasm"
@@ -33,8 +35,11 @@ type Node struct {
 	Door     *door.Door
 	Registry *functions.Registry
 	Model    *invocations.Model
-	Keyring  *access.Keyring
-	config   Config
+
+	Operations *operations.Model
+	Operator   *operator.Operator
+	Keyring    *access.Keyring
+	config     Config
 
 	listener net.Listener
 	broker   *embedded.Broker
