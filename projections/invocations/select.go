@@ -73,14 +73,14 @@ func (m *Model) Figures(s Selection, fn func(Figure)) (older bool) {
 	return m.older(&s)
 }
 
-// Each calls fn for every row that is selected, newest first, whatever Offset and Limit say, and reports what Page.Older does.
-// It must not call the model.
-func (m *Model) Each(s Selection, fn func(domain.Invocation)) (older bool) {
+// Each calls fn for every row that is selected, newest first, whatever Offset and Limit say, until it returns false, and
+// reports what Page.Older does. It must not call the model.
+func (m *Model) Each(s Selection, fn func(domain.Invocation) bool) (older bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for row := range m.newest(&s) {
-		if s.takes(row) {
-			fn(row.State)
+		if s.takes(row) && !fn(row.State) {
+			break
 		}
 	}
 	return m.older(&s)

@@ -159,6 +159,8 @@ func printInvocation(w io.Writer, inv httpapi.Invocation) {
 	row("failure", inv.FailureKind)
 	row("error", inv.Error)
 	row("caused by", inv.Parent)
+	row("redrives", inv.Redrives)
+	row("redriven as", inv.RedrivenAs)
 	if n := inv.Notification; n != nil {
 		row("notification", n.Status+" to "+n.Sink)
 	}

@@ -91,7 +91,9 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, row invocations.Ro
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, invocationOf(row, result))
+	out := invocationOf(row, result)
+	s.again(&out, row.State.ID)
+	return reply(w, http.StatusOK, out)
 }
 
 func (s *Server) find(r *http.Request) (invocations.Row, error) {
@@ -164,7 +166,9 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := []Invocation{}
 	for _, row := range s.Model.List(f) {
-		out = append(out, invocationOf(row, nil))
+		v := invocationOf(row, nil)
+		s.again(&v, row.State.ID)
+		out = append(out, v)
 	}
 	return reply(w, http.StatusOK, map[string]any{"invocations": out})
 }

@@ -98,6 +98,16 @@ var queries = map[string][][3]string{
 		{headerKey, "header", "1 to 255 printable ASCII characters, bare or quoted: for 24 hours the same call with the same key makes no second invocation; another call is answered with 409. " + headerReplayed + ": true says that an earlier call was accepted"},
 	},
 	"GET /v1/invocations/{id}": {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
+	"GET /v1/notifications": {
+		{"function", "query", "name of a function"},
+		{"status", "query", "owed, delivered, abandoned or redelivered"},
+		{"since", "query", "of invocations accepted at or after that time (RFC 3339)"},
+		{"limit", "query", "1 to 10000; 100 by default"},
+	},
+	"GET /v1/operations/{operation}": {
+		{"after", "query", "version of an operation: answers once it is another one, or has ended"},
+		{"Prefer", "header", "wait=SECONDS bounds that"},
+	},
 	"GET /v1/invocations": {
 		{"function", "query", "name of a function"},
 		{"status", "query", "waiting, running, succeeded, failed or discarded"},
@@ -110,6 +120,8 @@ var answers = map[string]string{
 	"PUT /v1/functions/{name}": "Function", "GET /v1/functions/{name}": "Function", "PUT /v1/functions/{name}/policy": "Function",
 	"GET /v1/functions/{name}/policy": "Policy", "POST /v1/functions/{name}/invocations": "Accepted", "GET /v1/invocations/{id}": "Invocation",
 	"POST /v1/invocations/{id}/cancel": "Accepted", "GET /v1/nodes": "Nodes", "POST /v1/keys": "Key",
+	"POST /v1/operations": "Operation", "GET /v1/operations/{operation}": "Operation", "POST /v1/operations/{operation}/pause": "Operation",
+	"POST /v1/operations/{operation}/resume": "Operation", "POST /v1/operations/{operation}/stop": "Operation",
 }
 
 var bodies = map[string][2]any{
@@ -119,6 +131,7 @@ var bodies = map[string][2]any{
 	"POST /v1/keys": {"application/json", object{"type": "object", "properties": object{
 		"projects": object{"type": "array", "items": object{"type": "string"}}, "operator": object{"type": "boolean"}, "note": object{"type": "string", "maxLength": 200},
 	}}},
+	"POST /v1/operations":              {"application/json", ref("NewOperation")},
 	"POST /v1/invocations/{id}/cancel": {"application/json", object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
 }
 
@@ -141,6 +154,16 @@ func schemas() object {
 			"access_key": str, "secret_key": str, "token": str, "projects": object{"type": "array", "items": str}, "operator": object{"type": "boolean"},
 			"note": str, "created_at": str, "revoked_at": str,
 		}},
+		"NewOperation": object{"type": "object", "required": []string{"kind"}, "properties": object{
+			"kind": object{"enum": []string{string(domain.Redrive), string(domain.Renotify)}}, "ids": object{"type": "array", "items": str, "maxItems": domain.MaxListed},
+			"function": str, "status": object{"enum": []string{"succeeded", "failed", "discarded"}}, "condition": str, "since": str, "until": str,
+			"rate": object{"type": "integer", "minimum": 1, "maximum": domain.MaxRate, "default": domain.DefaultRate}, "pinned": object{"type": "boolean"}, "dry_run": object{"type": "boolean"},
+		}},
+		"Operation": object{"type": "object", "properties": object{
+			"id": str, "kind": str, "status": object{"enum": []string{"planned", "running", "paused", "ended", "dry run"}}, "by": str, "requested_at": str, "ended_at": str, "reason": str,
+			"total": num, "done": num, "failed": num, "passed_over": num, "open": num, "older": object{"type": "boolean"}, "version": num,
+			"results": object{"type": "array", "items": object{"type": "object", "properties": object{"request_id": str, "redriven_as": str, "place": str, "problem": str}}},
+		}},
 		"Problem": object{"type": "object", "required": []string{"type", "title", "status"}, "properties": object{
 			"type": str, "title": str, "status": num, "detail": str, "hint": str, "request_id": str,
 		}},
@@ -157,7 +180,7 @@ func schemas() object {
 		"Invocation": object{"type": "object", "required": []string{"request_id", "status", "attempts", "requested_at"}, "properties": object{
 			"request_id": str, "function": str, "version": str, "status": object{"enum": []string{"waiting", "running", "succeeded", "failed", "discarded", "refused"}},
 			"attempts": num, "requested_at": str, "ended_at": str, "result": str, "result_base64": str, "failure_kind": object{"enum": kinds}, "condition": str, "error": str,
-			"deadline": str, "retry_due": str, "cancel_requested": object{"type": "boolean"}, "parent": str, "root": str, "hops": num,
+			"deadline": str, "retry_due": str, "cancel_requested": object{"type": "boolean"}, "parent": str, "root": str, "redrives": str, "redriven_as": str, "hops": num,
 			"notification": object{"type": "object", "properties": object{"sink": str, "status": object{"enum": []string{"owed", "delivered", "abandoned"}}, "failed_tries": num}},
 		}},
 	}

@@ -12,17 +12,20 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
+	"deed/cmd/internal/operator"
 	"deed/domain"
 	"deed/eventstore/memory"
 	"deed/projections/functions"
 	"deed/projections/invocations"
+	"deed/projections/operations"
 )
 
 func testServer() *Server {
-	model, registry := invocations.New(1), functions.New()
+	model, registry, again := invocations.New(1), functions.New(), operations.New()
 	return &Server{
+		Again:   &operator.Operator{Rows: model, Model: again},
 		Keyring: &access.Keyring{Any: func() bool { return false }}, Keys: nobody{}, Operator: nobody{},
-		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model, Random: func([]byte) {}},
+		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model, OperationsLog: memory.New(1), Operations: again, Random: func([]byte) {}},
 		Registry: registry, Model: model, Ready: func() error { return nil }, Version: "test", Logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -56,7 +59,7 @@ func TestDocumentMatchesRouter(t *testing.T) {
 		t.Fatal(err, doc.OpenAPI)
 	}
 	ask := func(method, path string) string {
-		path = strings.NewReplacer("{name}", "nobody", "{key}", "K", "{id}", domain.NewInvocationID(1, 0, [8]byte{1}).String()).Replace(path)
+		path = strings.NewReplacer("{name}", "nobody", "{key}", "K", "{operation}", domain.UUID{1}.String(), "{id}", domain.NewInvocationID(1, 0, [8]byte{1}).String()).Replace(path)
 		req := httptest.NewRequest(method, path, strings.NewReader("{}"))
 		req.Host = "127.0.0.1"
 		if strings.HasSuffix(path, "/v1/stream") {

@@ -8,6 +8,7 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
+	"deed/cmd/internal/operator"
 	"deed/domain"
 	"deed/projections/functions"
 	"deed/projections/invocations"
@@ -19,6 +20,7 @@ type Server struct {
 	Registry *functions.Registry
 	Model    *invocations.Model
 	Operator Operator
+	Again    *operator.Operator // of redrives
 	Keyring  *access.Keyring
 	Keys     Keys
 	Ready    func() error // why the node cannot serve; nil if it can
@@ -65,6 +67,14 @@ func routes() []route {
 		{"GET", "/v1/invocations/{id}/events", "The events of an invocation, with how each was judged", tenants, (*Server).events},
 		{"GET", "/v1/invocations/{id}/stream", "The events of an invocation as they happen (server-sent events), up to its end", tenants, (*Server).stream},
 		{"POST", "/v1/invocations/{id}/cancel", "Ask that an invocation end", tenants, (*Server).cancel},
+		{"GET", "/v1/invocations/{id}/notification", "The bytes of the notification record that is owed, or was", tenants, (*Server).notification},
+		{"GET", "/v1/notifications", "List what outcomes owed, newest first", tenants, (*Server).notifications},
+		{"POST", "/v1/operations", "Redrive invocations, or deliver abandoned notifications again", tenants, (*Server).operate},
+		{"GET", "/v1/operations", "List operations, newest first", tenants, (*Server).operations},
+		{"GET", "/v1/operations/{operation}", "Show how far an operation is", tenants, (*Server).operation},
+		{"POST", "/v1/operations/{operation}/pause", "Stop an operation for the time being", tenants, (*Server).pause},
+		{"POST", "/v1/operations/{operation}/resume", "Let an operation go on", tenants, (*Server).resume},
+		{"POST", "/v1/operations/{operation}/stop", "End an operation", tenants, (*Server).stop},
 		{"GET", "/v1/stream", "All events as they happen (server-sent events)", tenants, (*Server).streamAll},
 		{"GET", "/v1/nodes", "Who owns which partition, and how far everything is", operators, (*Server).nodes},
 		{"GET", "/v1/log/undecodable", "Records of the log that could not be read", operators, (*Server).undecodable},

@@ -56,13 +56,15 @@ type Invocation struct {
 	Parent       string        `json:"parent,omitempty"`
 	Root         string        `json:"root,omitempty"`
 	Hops         int           `json:"hops,omitempty"`
+	Redrives     string        `json:"redrives,omitempty"`    // whose event it runs again
+	RedrivenAs   string        `json:"redriven_as,omitempty"` // what runs its event again
 	Notification *Notification `json:"notification,omitempty"`
 }
 
 // Notification is what became of the word about the outcome.
 type Notification struct {
 	Sink   string `json:"sink"`
-	Status string `json:"status"` // owed, delivered or abandoned
+	Status string `json:"status"` // owed, delivered, abandoned, or redelivered after that
 	Tries  int    `json:"failed_tries,omitempty"`
 }
 
@@ -92,21 +94,29 @@ func invocationOf(row invocations.Row, result []byte) Invocation {
 	if !s.Parent.IsZero() {
 		v.Parent, v.Root = s.Parent.String(), s.LineageRoot().String()
 	}
+	if !s.Redrives.IsZero() {
+		v.Redrives = s.Redrives.String()
+	}
 	if utf8.Valid(result) {
 		v.Result = string(result)
 	} else {
 		v.ResultBase64 = base64.StdEncoding.EncodeToString(result)
 	}
 	if sink := s.Owes(); sink != "" {
-		v.Notification = &Notification{Sink: string(sink), Status: "owed", Tries: s.Notified.Tries}
-		switch {
-		case s.Notified.Abandoned:
-			v.Notification.Status = "abandoned"
-		case s.Notified.Settled:
-			v.Notification.Status = "delivered"
-		}
+		v.Notification = &Notification{Sink: string(sink), Status: notified(s), Tries: s.Notified.Tries}
 	}
 	return v
+}
+
+// notified is what became of the word about an outcome, as its own log tells.
+func notified(s domain.Invocation) string {
+	switch {
+	case s.Notified.Abandoned:
+		return "abandoned"
+	case s.Notified.Settled:
+		return "delivered"
+	}
+	return "owed"
 }
 
 // Function is a function as the API shows it.

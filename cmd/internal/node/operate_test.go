@@ -167,7 +167,8 @@ func TestRedriveGoesOn(t *testing.T) {
 	step.New[3] = domain.NewInvocationID(domain.InstantOf(time.Now().Add(-time.Hour)), 0, [8]byte{1})
 	for _, e := range []domain.Event{
 		domain.OperationRequested{ID: op, Kind: domain.Redrive, Project: domain.NativeProject, Rate: 100, Select: domain.OperationSelection{IDs: ids, AnyCondition: true}},
-		domain.OperationPlanned{ID: op, Total: 6}, step,
+		domain.OperationPlanned{ID: op, Total: 6},
+		step,
 	} {
 		if err := n.Door.Operate(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -85,10 +85,11 @@ func (o *Operator) choose(op operations.Operation) (c Chosen) {
 	if op.At != 0 && (want.Until == 0 || want.Until > op.At) {
 		want.Until = op.At // what comes later was not meant: it may be what comes of this
 	}
-	c.Older = o.Rows.Each(want, func(i domain.Invocation) {
+	c.Older = o.Rows.Each(want, func(i domain.Invocation) bool {
 		if (s.AnyCondition || i.Cond == s.Condition && i.Outcome != domain.Open) && (op.Kind != domain.Renotify || i.Notified.Abandoned) {
 			take(i)
 		}
+		return true
 	})
 	slices.Reverse(c.IDs)
 	return c
