@@ -4,6 +4,7 @@ import (
 	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/functions"
+	"deed/runtime/worker"
 )
 
 // targets is what owners ask of the registry.
@@ -57,18 +58,18 @@ func (n *Node) warm(id domain.FunctionID) {
 	if err != nil || len(f.Reserved) == 0 {
 		return
 	}
-	var codes []domain.Digest
+	var codes []worker.Code
 	for _, r := range f.Reserved {
 		if r.Count == 0 {
 			continue
 		}
 		for _, v := range reservedVersions(f, r.Qualifier) {
-			codes = append(codes, v.Code)
+			codes = append(codes, worker.Code{Module: v.Code, Files: v.Files})
 		}
 	}
 	n.readers.Go(func() {
 		for _, code := range codes {
-			if err := (&engine{n.host, n.blobs}).Load(n.run, code); err != nil && n.run.Err() == nil {
+			if err := n.engine.Load(n.run, code); err != nil && n.run.Err() == nil {
 				n.config.Logger.Warn("reserved code cannot be loaded; the first attempt will try again", "function", f.ID, "error", err)
 			}
 		}

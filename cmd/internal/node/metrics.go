@@ -114,6 +114,7 @@ func (m *metrics) watch(n *Node) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_attempts_running", Help: "Attempts that run on this node, or are about to."}, func() float64 { return float64(n.deps.Runs.Running()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_deliveries_running", Help: "Deliveries to sinks that are under way on this node."}, func() float64 { return float64(n.deps.Tells.Running()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_files_bytes", Help: "Files of functions that this node keeps in memory."}, func() float64 { return float64(n.engine.files.Size()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "deed_undecodable_records_total", Help: "Records that this node could not read; deed log --undecodable lists them."}, func() float64 { return float64(n.poison.Count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_ready", Help: "1 if the node can serve."}, func() float64 {
 			if n.Ready() != nil {

@@ -23,6 +23,7 @@ import (
 	"deed/projections/functions"
 	"deed/projections/invocations"
 	"deed/projections/poison"
+	"deed/runtime/files"
 	"deed/runtime/sink/object"
 	"deed/runtime/wasm"
 	"deed/runtime/worker"
@@ -42,6 +43,7 @@ type Node struct {
 	logsMu   sync.Mutex // guards logs while the node opens
 	logs     []eventstore.Log
 	host     *wasm.Host
+	engine   *engine
 	blobs    *blob.Store
 	keys     *keys.Store // nil with a cluster
 	lock     *os.File
@@ -181,6 +183,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 		}
 	}
 	n.host, err = wasm.Open(ctx, wasm.Config{CacheDir: filepath.Join(c.Data, "compiled")})
+	n.engine = &engine{n.host, files.NewShelf(shelfBytes), n.blobs}
 	return err
 }
 
