@@ -44,7 +44,7 @@ func (e *env) deploy() *cobra.Command {
 				}
 				media, body = httpapi.Multipart(module, tree.Archive())
 				count, bytes := tree.Files()
-				with = fmt.Sprintf(" with %d files of %s (%s)", count, size(bytes), tree.Digest())
+				with = fmt.Sprintf("; files: %d, %s (%s)", count, size(bytes), tree.Digest())
 			}
 			var f httpapi.Function
 			if _, err := e.client().Do(cmd.Context(), http.MethodPut, functionPath(a[0])+"?"+q.Encode(), http.Header{"Content-Type": {media}}, body, &f); err != nil {
