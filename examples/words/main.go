@@ -25,10 +25,11 @@ func handle(in io.Reader, out, log io.Writer, files fs.FS) int {
 }
 
 func find(in io.Reader, out io.Writer, files fs.FS) error {
-	part, err := io.ReadAll(in)
+	event, err := io.ReadAll(in)
 	if err != nil {
 		return err
 	}
+	part := bytes.TrimSpace(event)
 	list, err := files.Open("words.txt")
 	if err != nil {
 		return err
