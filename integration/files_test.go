@@ -78,3 +78,46 @@ func TestFiles(t *testing.T) {
 		s.settle(ctx, 0)
 	})
 }
+
+// TestFilesSession runs the commands of docs/functions.md as they stand there.
+func TestFilesSession(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../docs/functions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(b), "\n## Files\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var script strings.Builder
+	script.WriteString("set -eu\n")
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			script.WriteString(command)
+		}
+	}
+	for _, tool := range []string{"curl", "tar"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(tool + " is not installed")
+		}
+	}
+	node := start(t, t.TempDir(), freePort(t), freePort(t))
+	dir := built(t)
+	// The module is put where nothing is left in the tree, and the node is the test's.
+	text := strings.NewReplacer(" words.wasm", " "+t.TempDir()+"/words.wasm", "@words.wasm", "@"+dir+"/words.wasm", "127.0.0.1:3333", node.addr).Replace(script.String())
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", text)
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "DEED_SERVER=http://"+node.addr, "PATH="+dir+":"+os.Getenv("PATH"))
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	// What was sent by curl is what was deployed from the directory.
+	const digest = `"files":"sha256:766e1aff87d18cf172a0342f554345cd20bb2ec991e17d65fd173e2d980eb9c5"`
+	for _, want := range []string{"files: 1, 30B (sha256:766e1aff", "1 apple\n4 pineapple\n", "FILES", `"version":"2"`, digest} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("the session does not show %q:\n%s", want, said)
+		}
+	}
+}
