@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,7 +208,7 @@ func TestFilesSnapshot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			with := reading(ReactorParts(600, c.initialize, run))
 			without := with
-			without.Exports = append(without.Exports[:len(without.Exports):len(without.Exports)], Export(globalPrefix, Run))
+			without.Exports = append(slices.Clip(without.Exports), Export(globalPrefix, Run))
 			m, alone := load(t, h, with.Bytes()), load(t, h, without.Bytes())
 			for i, tree := range trees {
 				for range 2 {
