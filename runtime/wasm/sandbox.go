@@ -25,7 +25,7 @@ type sandbox struct {
 	stdout output
 	stderr logBuffer
 	clock  clock
-	chance rand.ChaCha8
+	chance chance
 	memory memory
 	mount  mount
 	fuel   fuel
@@ -38,7 +38,7 @@ type sandbox struct {
 
 func newSandbox(pool *slabs) *sandbox {
 	s := &sandbox{memory: memory{pool: pool}}
-	s.mount.box = s
+	s.mount.box, s.chance.box = s, s
 	s.config = wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(&s.stdin).WithStdout(&s.stdout).WithStderr(&s.stderr).
 		WithRandSource(&s.chance).
@@ -123,6 +123,18 @@ func (s *sandbox) sleep(ns int64) {
 	case <-s.ctx.Done():
 		panic(errStopped)
 	}
+}
+
+// chance is the guest's random source.
+type chance struct {
+	rand.ChaCha8
+	box *sandbox
+}
+
+// Read implements io.Reader. A guest may ask for as many bytes as it has memory, again and again.
+func (c *chance) Read(p []byte) (int, error) {
+	c.box.goOn()
+	return c.ChaCha8.Read(p)
 }
 
 // clockStep is how far the guest's clock moves with each reading: 1 µs, so that a guest that waits for the clock to move
