@@ -20,6 +20,7 @@ type (
 		Function FunctionID
 		Version  string
 		Code     Digest // of the module
+		Files    Files
 		Limits   Limits
 		Policy   Policy
 		Deadline Instant

@@ -14,6 +14,7 @@ type (
 		Version  string
 		Code     Digest
 		Size     int64 // bytes of the module
+		Files    Files
 		Limits   Limits
 		Env      []EnvVar
 		Agency   string // what the function may address its targets with; "" if nothing was said

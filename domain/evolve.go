@@ -107,7 +107,7 @@ func (i Invocation) Evolve(e Event, at Instant, by OwnerID) Invocation {
 	switch e := e.(type) {
 	case InvocationRequested:
 		i = Invocation{
-			ID: e.ID, Known: true, Function: e.Function, Version: e.Version, Code: e.Code, Limits: e.Limits, Policy: e.Policy,
+			ID: e.ID, Known: true, Function: e.Function, Version: e.Version, Code: e.Code, Files: e.Files, Limits: e.Limits, Policy: e.Policy,
 			Deadline: e.Deadline, Parent: e.Parent, Root: e.Root, Hops: e.Hops, Sync: e.Sync, Redrives: e.Redrives,
 		}
 	case InvocationCarried:

@@ -60,6 +60,15 @@ func CheckFunctionName(name string) error {
 	return nil
 }
 
+// Files name the read-only files of a function: one archive in the blob store. The zero Files are none.
+type Files struct {
+	Digest Digest
+	Size   int64 // bytes of the archive
+}
+
+// None reports whether there are no files.
+func (f Files) None() bool { return f == Files{} }
+
 // EnvVar is one variable of a function's environment (FunctionGraph's user data).
 type EnvVar struct{ Name, Value string }
 

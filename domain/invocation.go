@@ -9,6 +9,7 @@ type Invocation struct {
 	Function FunctionID
 	Version  string
 	Code     Digest
+	Files    Files
 	Limits   Limits
 	Policy   Policy
 	Deadline Instant

@@ -24,6 +24,7 @@ var (
 	testID     = domain.NewInvocationID(1767225600123, 3, [8]byte{1, 2, 3, 4, 5, 6, 7, 8})
 	testOwner  = domain.OwnerID{0xaa, 1, 2, 3, 4, 5, 0x46, 7, 0x88, 9, 10, 11, 12, 13, 14, 15}
 	testPolicy = domain.Policy{Set: true, MaxRetries: 2, MaxAge: time.Minute, OnSuccess: "obs://results/ok", OnFailure: "function:repair"}
+	testFiles  = domain.Files{Digest: domain.DigestOf([]byte("files")), Size: 2048}
 	testEnv    = []domain.EnvVar{{Name: "ZONE", Value: "a\"b"}, {Name: "ALPHA", Value: "ünï"}}
 )
 
@@ -39,6 +40,9 @@ func catalogue() map[string]domain.Record {
 	at := testID.T0().Add(5 * time.Millisecond)
 	state := domain.Invocation{}.Evolve(requested(), testID.T0(), domain.OwnerID{})
 	state = state.Evolve(domain.AttemptStarted{Attempt: 1}, at, testOwner).Evolve(domain.AttemptFailed{Attempt: 1, Kind: domain.FailedExit, Error: "exit status 1"}, at, testOwner)
+	withFiles := requested()
+	withFiles.Files, withFiles.Policy, withFiles.Key, withFiles.Env = testFiles, domain.Policy{}, "", nil
+	filed := domain.Invocation{}.Evolve(withFiles, testID.T0(), domain.OwnerID{})
 	child := requested()
 	child.ID = domain.ChildID(testID, at, domain.NotificationID(testID, "function:repair", domain.Failed))
 	child.Parent, child.Root, child.Hops, child.Sink, child.Notification, child.Key = testID, testID, 1, "function:repair", domain.NotificationID(testID, "function:repair", domain.Failed), ""
@@ -58,6 +62,7 @@ func catalogue() map[string]domain.Record {
 		"InvocationRequested-again": again,
 		"InvocationRequested-sync":  waited,
 		"InvocationRequested":       requested(),
+		"InvocationRequested-files": withFiles,
 		"InvocationRequested-child": child,
 		"CancelRequested":           domain.CancelRequested{Force: true, By: "cli"},
 		"AttemptStarted":            domain.AttemptStarted{Attempt: 1, Seed: [16]byte{1, 2, 3}},
@@ -74,6 +79,7 @@ func catalogue() map[string]domain.Record {
 		"NotificationDelivered":     domain.NotificationDelivered{Sink: sink, ID: nid, Location: "ok/x.json"},
 		"NotificationFailed":        domain.NotificationFailed{Sink: sink, ID: nid, Try: 1, Due: at.Add(time.Second), Error: "disk full"},
 		"NotificationAbandoned":     domain.NotificationAbandoned{Sink: sink, ID: nid, Reason: "expired", Error: "disk full"},
+		"InvocationCarried-files":   domain.InvocationCarried{State: filed, Request: domain.Bytes([]byte("x"))},
 		"InvocationCarried":         domain.InvocationCarried{State: state, Request: domain.Bytes([]byte("x")), Env: testEnv},
 		"RequestRefused":            domain.RequestRefused{Offset: 17, Reason: "too-late"},
 		"PartitionOwned":            domain.PartitionOwned{LogTime: at, Group: "deed.owners", Node: "n1", Protocol: domain.Protocol},
@@ -82,6 +88,7 @@ func catalogue() map[string]domain.Record {
 		"FunctionDeployed":          domain.FunctionDeployed{Function: domain.NativeFunction("echo"), Expected: 1, Version: "2", Code: domain.DigestOf([]byte("m")), Size: 99, Limits: domain.DefaultLimits(), Env: testEnv},
 		"FunctionDeleted":           domain.FunctionDeleted{Function: domain.NativeFunction("echo"), Expected: 2},
 		"PolicyChanged":             domain.PolicyChanged{Function: domain.NativeFunction("echo"), Expected: 2, Policy: testPolicy},
+		"FunctionDeployed-files":    domain.FunctionDeployed{Function: domain.NativeFunction("echo"), Expected: 3, Version: "3", Code: domain.DigestOf([]byte("m")), Size: 99, Files: testFiles, Limits: domain.DefaultLimits()},
 		"FunctionDeployed-latest":   domain.FunctionDeployed{Function: other, Version: domain.LatestVersion, Code: domain.DigestOf([]byte("m")), Size: 99, Limits: domain.DefaultLimits(), Agency: "reader", About: `{"handler":"a.b"}`, Limited: true, Max: 400},
 		"PolicyChanged-version":     domain.PolicyChanged{Function: other, Expected: 4, Version: "v1", Policy: testPolicy, Shown: `{"enable_async_status_log":true}`},
 		"VersionPublished":          domain.VersionPublished{Function: other, Expected: 5, Version: "v1", Description: "the first"},
@@ -277,6 +284,30 @@ func sorted(s []string) []string {
 		}
 	}
 	return s
+}
+
+// TestHalfFiles: what names files without their size, or a size of none, was not written by us. A function must not run with
+// less than it was deployed with.
+func TestHalfFiles(t *testing.T) {
+	digest := `"files":"` + testFiles.Digest.String() + `",`
+	for _, name := range []string{"InvocationRequested-files", "FunctionDeployed-files", "InvocationCarried-files"} {
+		r := catalogue()[name]
+		m, err := Encode(cluster, 3, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, change := range [][2]string{{digest, ""}, {`"files_size":2048,`, ""}, {`"files_size":2048`, `"files_size":0`}, {`"files_size":2048`, `"files_size":-1`}} {
+			broken := m
+			if broken.Value = bytes.Replace(m.Value, []byte(change[0]), []byte(change[1]), 1); bytes.Equal(broken.Value, m.Value) {
+				t.Fatalf("%s has no %s", name, change[0])
+			}
+			for _, got := range []domain.Record{Decode(broken), DecodeLean(broken)} {
+				if got.Event != nil || !strings.Contains(got.Problem, "files") {
+					t.Errorf("%s without %s: %+v", name, change[0], got)
+				}
+			}
+		}
+	}
 }
 
 func TestOversizeIsRefused(t *testing.T) {

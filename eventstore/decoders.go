@@ -15,6 +15,8 @@ var decoders = map[string]func(*body, []byte) (domain.Event, error){
 		f := fields{
 			"function":     b.version(&e.Function, &e.Version),
 			"code":         b.digest(&e.Code),
+			"files":        b.digest(&e.Files.Digest),
+			"files_size":   b.num(&e.Files.Size),
 			"limits":       b.limits(&e.Limits),
 			"policy":       b.policy(&e.Policy),
 			"deadline":     b.time(&e.Deadline),
@@ -29,7 +31,7 @@ var decoders = map[string]func(*body, []byte) (domain.Event, error){
 			"env":          b.env(&e.Env),
 		}
 		err := f.payload(b, "payload", &e.Payload).read(v, "function", "code", "limits", "deadline")
-		return e, orNil(err, b.childNeeds(&e))
+		return e, orNil(err, b.childNeeds(&e), filesNeed(e.Files))
 	},
 	"CancelRequested": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.CancelRequested
@@ -149,6 +151,14 @@ func (b *body) childNeeds(e *domain.InvocationRequested) error {
 	return nil
 }
 
+// filesNeed is checked after reading: files have both a digest and a size, or there are none.
+func filesNeed(f domain.Files) error {
+	if !f.None() && (f.Digest.IsZero() || f.Size <= 0) {
+		return fmt.Errorf("files of %d bytes with the digest %s", f.Size, f.Digest)
+	}
+	return nil
+}
+
 func (b *body) version(f *domain.FunctionID, version *string) func([]byte) error {
 	return func(v []byte) error {
 		s, err := unquote(v)
@@ -235,6 +245,7 @@ func encodeState(i domain.Invocation) []byte {
 	o.str("id", i.ID.String())
 	o.str("function", i.Function.Version(i.Version))
 	o.str("code", i.Code.String())
+	o.files(i.Files)
 	o.raw("limits", encodeLimits(i.Limits))
 	if i.Policy.Set {
 		o.raw("policy", encodePolicy(i.Policy))
@@ -295,7 +306,7 @@ func (b *body) state(i *domain.Invocation) func([]byte) error {
 		var outcome string
 		i.Known = true
 		err := fields{
-			"id": b.id(&i.ID), "function": b.version(&i.Function, &i.Version), "code": b.digest(&i.Code), "limits": b.limits(&i.Limits),
+			"id": b.id(&i.ID), "function": b.version(&i.Function, &i.Version), "code": b.digest(&i.Code), "files": b.digest(&i.Files.Digest), "files_size": b.num(&i.Files.Size), "limits": b.limits(&i.Limits),
 			"policy": b.policy(&i.Policy), "deadline": b.time(&i.Deadline), "parent": b.id(&i.Parent), "root": b.id(&i.Root), "redrives": b.id(&i.Redrives),
 			"hops": b.small(&i.Hops), "sync": b.flag(&i.Sync), "broken": b.flag(&i.Broken), "at": b.time(&i.At), "cancel": b.flag(&i.Cancel), "force": b.flag(&i.Force),
 			"started": b.small(&i.Started), "by": b.uuid(&by), "done": b.small(&i.Done), "success": b.flag(&i.Success),
@@ -303,6 +314,7 @@ func (b *body) state(i *domain.Invocation) func([]byte) error {
 			"retry": b.small(&i.Retry), "due": b.time(&i.Due), "outcome": b.str(&outcome), "condition": b.condition(&i.Cond),
 			"reason": b.str(&i.Reason), "ended_at": b.time(&i.EndedAt), "notified": b.notified(&i.Notified),
 		}.read(v, "id", "function", "code", "limits", "deadline", "at")
+		err = orNil(err, filesNeed(i.Files))
 		i.By, i.Outcome = domain.OwnerID(by), domain.Outcome(outcome)
 		switch i.Outcome {
 		case domain.Open, domain.Succeeded, domain.Failed, domain.Discarded:

@@ -71,6 +71,7 @@ func encodeBody(e domain.Event) []byte {
 		o.b = append(o.b, '{')
 		o.str("function", e.Function.Version(e.Version))
 		o.str("code", e.Code.String())
+		o.files(e.Files)
 		o.raw("limits", encodeLimits(e.Limits))
 		if e.Policy.Set {
 			o.raw("policy", encodePolicy(e.Policy))
@@ -199,6 +200,14 @@ func (o *object) usage(u domain.Usage) {
 func (o *object) log(l domain.AttemptLog) {
 	o.opt("log", l.Text)
 	o.flag("log_cut", l.Cut)
+}
+
+// files writes which files a function has, if it has any.
+func (o *object) files(f domain.Files) {
+	if !f.None() {
+		o.str("files", f.Digest.String())
+		o.num("files_size", f.Size)
+	}
 }
 
 func encodeLimits(l domain.Limits) []byte {

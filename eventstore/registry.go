@@ -73,6 +73,7 @@ func (o *object) registry(e domain.Event) {
 		o.str("version", e.Version)
 		o.str("code", e.Code.String())
 		o.num("size", e.Size)
+		o.files(e.Files)
 		o.raw("limits", encodeLimits(e.Limits))
 		if len(e.Env) > 0 {
 			o.raw("env", encodeEnv(e.Env))
@@ -190,10 +191,11 @@ var registryDecoders = map[string]func(*body, []byte) (domain.Event, error){
 			e.Limited = true
 			return b.instances(&e.Max)(v)
 		}
-		return aboutFunction(b, v, &e.Function, &e.Expected, &e, fields{
-			"version": b.str(&e.Version), "code": b.digest(&e.Code), "size": b.num(&e.Size), "limits": b.limits(&e.Limits), "env": b.env(&e.Env),
+		made, err := aboutFunction(b, v, &e.Function, &e.Expected, &e, fields{
+			"version": b.str(&e.Version), "code": b.digest(&e.Code), "size": b.num(&e.Size), "files": b.digest(&e.Files.Digest), "files_size": b.num(&e.Files.Size), "limits": b.limits(&e.Limits), "env": b.env(&e.Env),
 			"agency": b.str(&e.Agency), "about": b.str(&e.About), "max_instances": limit,
 		}, "version", "code", "limits")
+		return made, orNil(err, filesNeed(e.Files))
 	},
 	"FunctionDeleted": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.FunctionDeleted

@@ -28,7 +28,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
-	for _, name := range []string{"echo", "flaky", "broken", "spin"} {
+	for _, name := range []string{"echo", "flaky", "broken", "spin", "words"} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name+".wasm"), "deed/examples/"+name)
 		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -44,7 +44,7 @@ var built = sync.OnceValues(func() (string, error) {
 })
 
 // examples are the functions of examples/ that the tests deploy.
-var examples = []string{"broken", "echo", "flaky", "handled", "shout", "sleepy"}
+var examples = []string{"broken", "echo", "flaky", "handled", "shout", "sleepy", "words"}
 
 func run(env []string, name string, args ...string) error {
 	cmd := exec.Command(name, args...)

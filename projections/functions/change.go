@@ -122,7 +122,7 @@ func (r *Registry) deployed(e domain.FunctionDeployed, at domain.Instant) error 
 	f.Revision++
 	v := f.Head // its policy stays
 	v.Version, v.Serial, v.Numbered, v.Description = domain.LatestVersion, f.Deploys, false, ""
-	v.Code, v.Size, v.Limits, v.Env, v.Agency, v.About, v.DeployedAt = e.Code, e.Size, e.Limits, e.Env, e.Agency, e.About, at
+	v.Code, v.Size, v.Files, v.Limits, v.Env, v.Agency, v.About, v.DeployedAt = e.Code, e.Size, e.Files, e.Limits, e.Env, e.Agency, e.About, at
 	f.Head = v
 	if e.Limited {
 		f.MaxInstances = e.Max

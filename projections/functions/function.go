@@ -14,6 +14,7 @@ type Version struct {
 	Numbered    bool // deployed under a number, and not published from `latest`
 	Code        domain.Digest
 	Size        int64
+	Files       domain.Files
 	Limits      domain.Limits
 	Env         []domain.EnvVar
 	Agency      string

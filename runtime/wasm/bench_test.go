@@ -5,6 +5,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,6 +104,43 @@ func BenchmarkRun(b *testing.B) {
 			run()
 		}
 	})
+}
+
+// BenchmarkFiles runs a small guest in turn without files, with files at which it does not look, and one that opens a file,
+// reads 4 KiB of it and closes it. The metrics are medians of the turns' means, in µs.
+func BenchmarkFiles(b *testing.B) {
+	tree := filed(b, map[string]string{"words.txt": strings.Repeat("x", 4<<10), "d/deep": "deeper"})
+	reads := readerOf(opens(9), wasmtest.Drop(), wasmtest.Store(24, wasmtest.Const(4096)), wasmtest.Store(28, wasmtest.Const(4<<10)),
+		wasmtest.Load(16), wasmtest.Const(24), wasmtest.Const(1), []byte{0x42}, wasmtest.S(0), wasmtest.Const(32), wasmtest.Call(fdPread), wasmtest.Drop(),
+		wasmtest.Load(16), wasmtest.Call(fdClose), wasmtest.Drop())
+	reads.Memories = [][]byte{{0, 2}}
+	h := open(b)
+	echo, reader := load(b, h, wasmtest.Echo()), load(b, h, reads.Bytes())
+	a := Attempt{Args: []string{"f"}, Env: told, Event: benchmarkEvent, Limits: domain.DefaultLimits()}
+	with := a
+	with.Files = tree
+	var times [3][]float64
+	b.ResetTimer()
+	for range b.N {
+		for i, f := range []func() Outcome{
+			func() Outcome { return echo.Run(context.Background(), a) },
+			func() Outcome { return echo.Run(context.Background(), with) },
+			func() Outcome { return reader.Run(context.Background(), with) },
+		} {
+			runtime.GC() // nobody pays for another's garbage
+			n, began := 0, time.Now()
+			for ; time.Since(began) < benchmarkTurn; n++ {
+				if o := f(); o.Kind != "" {
+					b.Fatalf("%+v", o)
+				}
+			}
+			times[i] = append(times[i], float64(time.Since(began))/float64(n))
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for i, name := range []string{"without-µs", "with-µs", "reading-µs"} {
+		b.ReportMetric(median(times[i])/1e3, name)
+	}
 }
 
 func benchmarkGuests(b *testing.B, f func(*testing.B, []byte)) {

@@ -2,11 +2,13 @@ package wasm
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"deed/domain"
+	"deed/runtime/files"
 )
 
 func TestExamples(t *testing.T) {
@@ -29,6 +31,7 @@ func TestExamples(t *testing.T) {
 		{"sleepy", `{"ms":1}`, "1", "", "{\"ms\":1}\n", "", "good night"},
 		{"sleepy", `{"ms":3600000}`, "1", domain.FailedTimeout, "", "time limit", "good night"},
 		{"spin", ``, "1", domain.FailedTimeout, "", "time limit", "round"},
+		{"words", `apple`, "1", "", "1 apple\n4 pineapple\n", "", ""},
 		{"greedy", ``, "1", domain.FailedMemory, "", "64 MiB", "greedy: more"},
 	} {
 		t.Run(c.name+"/"+c.attempt, func(t *testing.T) {
@@ -38,10 +41,16 @@ func TestExamples(t *testing.T) {
 			module := example(t, c.name)
 			a := attempt(c.event)
 			a.Env = [][2]string{{"DEED_ATTEMPT", c.attempt}}
+			if c.name == "words" {
+				var err error
+				if a.Files, err = files.Collect(os.DirFS(root + "/examples/words/files")); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if c.kind == domain.FailedTimeout {
 				a.Limits.Timeout = 2 * time.Second // long enough to get to its log line on a slow machine
 			}
-			if err := h.Check(context.Background(), module, a.Limits); err != nil {
+			if err := h.Check(context.Background(), module, nil, a.Limits); err != nil {
 				t.Fatal(err)
 			}
 			o := load(t, h, module).Run(context.Background(), a)

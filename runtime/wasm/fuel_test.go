@@ -111,7 +111,7 @@ func TestMoreIsNobodys(t *testing.T) {
 	h := open(t)
 	p := wasmtest.CommandParts(1)
 	p.Imports = append(p.Imports, wasmtest.Import(meter.ImportModule, meter.ImportMore, 0))
-	if err := h.Check(t.Context(), p.Bytes(), limits()); err == nil {
+	if err := h.Check(t.Context(), p.Bytes(), nil, limits()); err == nil {
 		t.Error("a module may grant itself fuel")
 	}
 }

@@ -116,15 +116,19 @@ func newEngine(ctx context.Context, config wazero.RuntimeConfig) (_ *engine, err
 			err = errors.Join(err, e.Close(ctx))
 		}
 	}()
+	plain, err := guard(ctx, e)
+	if err != nil {
+		return nil, err
+	}
 	wasi := e.NewHostModuleBuilder(wasiModule)
-	exportWASI(wasi)
+	exportWASI(wasi, plain)
 	if _, err = wasi.Instantiate(ctx); err != nil {
 		return nil, err
 	}
 	if err = offerContext(ctx, e); err != nil {
 		return nil, err
 	}
-	if e.watched, err = watched(ctx, e); err != nil {
+	if e.watched, err = watched(ctx, e, plain); err != nil {
 		return nil, err
 	}
 	return e, nil

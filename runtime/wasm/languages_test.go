@@ -125,7 +125,7 @@ func TestLanguages(t *testing.T) {
 				}
 			}
 			module := l.build(t)
-			if err := h.Check(context.Background(), module, limits()); err != nil {
+			if err := h.Check(context.Background(), module, nil, limits()); err != nil {
 				t.Fatal(err)
 			}
 			for _, event := range []string{`{"a":"ä"}`, "", strings.Repeat("long ", 5000)} {

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"deed/domain"
+	"deed/runtime/files"
 )
 
 // Module is a compiled module. It can be run for as long as somebody has it and its host is open, and is safe for use from
@@ -29,7 +30,8 @@ type Module struct {
 
 // Check compiles a module and makes one instance of it, without running it. The error is a *BadModuleError when
 // the module cannot run within the limits, and another when the host could not find out. A module that passed is loaded.
-func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) error {
+// The files are the function's, nil if it has none: a start function may look at them.
+func (h *Host) Check(ctx context.Context, module []byte, tree *files.Tree, limits domain.Limits) error {
 	digest := sha256.Sum256(module)
 	m, loaded := h.Loaded(digest)
 	if !loaded {
@@ -41,7 +43,7 @@ func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) e
 			return err
 		}
 	}
-	err := m.try(ctx, limits)
+	err := m.try(ctx, tree, limits)
 	if !loaded {
 		h.keep(digest, m, err == nil)
 	}
@@ -49,13 +51,13 @@ func (h *Host) Check(ctx context.Context, module []byte, limits domain.Limits) e
 }
 
 // try makes an instance and throws it away.
-func (m *Module) try(ctx context.Context, limits domain.Limits) error {
+func (m *Module) try(ctx context.Context, tree *files.Tree, limits domain.Limits) error {
 	if need := m.facts.memory; need > uint64(limits.Memory) {
 		return &BadModuleError{fmt.Sprintf("needs %s of memory to start, and its limit is %s", size(int64(need)), size(limits.Memory))}
 	}
 	limits.Timeout = instantiateTime
 	limits.MaxOutput = domain.MaxPayload
-	switch o := m.run(ctx, Attempt{Limits: limits, Start: time.Unix(0, 0)}, false); o.Kind {
+	switch o := m.run(ctx, Attempt{Files: tree, Limits: limits, Start: time.Unix(0, 0)}, false); o.Kind {
 	case domain.NoFailure:
 		return nil
 	case domain.FailedCanceled, domain.FailedPlatform:

@@ -132,17 +132,17 @@ func TestPatience(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := h.Check(ctx, wasmtest.Echo(), limits()); !errors.Is(err, context.Canceled) {
+	if err := h.Check(ctx, wasmtest.Echo(), nil, limits()); !errors.Is(err, context.Canceled) {
 		t.Errorf("waiting for a compiler: %v", err)
 	}
 	for range cap(h.compilers) {
 		<-h.compilers
 	}
-	if err := h.Check(context.Background(), wasmtest.Command(1), limits()); err != nil && !strings.Contains(err.Error(), "to compile") {
+	if err := h.Check(context.Background(), wasmtest.Command(1), nil, limits()); err != nil && !strings.Contains(err.Error(), "to compile") {
 		t.Error(err)
 	}
 	h.patience = time.Hour
-	if err := h.Check(context.Background(), wasmtest.Echo(), limits()); err != nil {
+	if err := h.Check(context.Background(), wasmtest.Echo(), nil, limits()); err != nil {
 		t.Error(err)
 	}
 }
@@ -178,7 +178,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := h.Check(context.Background(), wasmtest.Echo(), limits()); err == nil {
+	if err := h.Check(context.Background(), wasmtest.Echo(), nil, limits()); err == nil {
 		t.Error("checked on a closed host")
 	}
 }

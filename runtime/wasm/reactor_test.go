@@ -49,7 +49,7 @@ func TestReactor(t *testing.T) {
 		{"context without memory", commandWithContext(0), domain.FailedTrap, "out of bounds", 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := h.Check(context.Background(), c.module, limits()); err != nil {
+			if err := h.Check(context.Background(), c.module, nil, limits()); err != nil {
 				t.Fatal(err)
 			}
 			a := attempt("the event")
@@ -117,7 +117,7 @@ func TestReactorRefused(t *testing.T) {
 		{"import of another type", with(func(p *Parts) { p.Imports[7] = Import("deed", "context_read", 0) }), "cannot be instantiated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := h.Check(context.Background(), c.module, limits())
+			err := h.Check(context.Background(), c.module, nil, limits())
 			if bad := (*BadModuleError)(nil); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("%v, want %q in it", err, c.words)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"deed/domain"
+	"deed/runtime/files"
 )
 
 // Attempt is one run of a function.
@@ -24,6 +25,8 @@ type Attempt struct {
 	Env [][2]string
 	// Event is what the guest reads from standard input. It is not changed.
 	Event []byte
+	// Files are what the guest finds below /, read-only; nil: it has no directory at all.
+	Files *files.Tree
 	// Limits bound the attempt. They must pass their own Check.
 	Limits domain.Limits
 	// Seed is where the guest's random bytes come from.
@@ -132,7 +135,7 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool,
 // instance makes one whose memory begins with an image.
 func (m *Module) instance(ctx context.Context, box *sandbox, initial *image) (api.Module, error) {
 	box.memory.initial, box.reactor = initial, m.facts.reactor
-	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.config)
+	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.configuration())
 }
 
 // unmade is the error of an instance that could not be made.

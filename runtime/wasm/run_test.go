@@ -73,6 +73,8 @@ func TestTimeLimit(t *testing.T) {
 		"spin":                      wasmtest.Spin(),
 		"sleep":                     wasmtest.Sleep(int64(time.Hour)), // it would exit with code 0, were it woken
 		"a subscription of forever": wasmtest.Sleep(math.MaxInt64),
+		"random bytes": wasmtest.Command(900, wasmtest.Loop( // each call is long, and costs little fuel
+			wasmtest.Const(1024), wasmtest.Const(50<<20), wasmtest.Call(wasmtest.RandomGet), wasmtest.Drop(), wasmtest.Op(0x0c, 0))),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := attempt("")

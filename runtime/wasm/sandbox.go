@@ -19,13 +19,15 @@ type sandbox struct {
 	args   []string        // of the attempt
 	env    [][2]string     // of the attempt, with those of its context
 	config wazero.ModuleConfig
+	filed  wazero.ModuleConfig // config with the mount; made when the first attempt has files
 
 	stdin  bytes.Reader
 	stdout output
 	stderr logBuffer
 	clock  clock
-	chance rand.ChaCha8
+	chance chance
 	memory memory
+	mount  mount
 	fuel   fuel
 	deep   bool // the guest recursed deeper than it may
 
@@ -36,6 +38,7 @@ type sandbox struct {
 
 func newSandbox(pool *slabs) *sandbox {
 	s := &sandbox{memory: memory{pool: pool}}
+	s.mount.box, s.chance.box = s, s
 	s.config = wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdin(&s.stdin).WithStdout(&s.stdout).WithStderr(&s.stderr).
 		WithRandSource(&s.chance).
@@ -53,6 +56,7 @@ func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 	s.clock = clock{start: a.Start.UnixNano()}
 	s.chance.Seed(a.Seed)
 	s.memory.limit = uint64(a.Limits.Memory)
+	s.mount.tree = a.Files
 	s.fuel, s.deep = fuel{limit: a.Limits.Fuel}, false
 }
 
@@ -79,12 +83,32 @@ func (s *sandbox) end() {
 	s.ctx, s.args, s.env, s.context = nil, nil, nil, nil
 	s.stdin.Reset(nil)
 	s.stdout = output{}
+	s.mount.tree, s.mount.open, s.mount.rooted = nil, 0, false
 	s.memory.release()
+}
+
+// configuration is what an instance is made with: with the mount if the function has files.
+func (s *sandbox) configuration() wazero.ModuleConfig {
+	if s.mount.tree == nil {
+		return s.config
+	}
+	if s.filed == nil {
+		s.filed = s.mount.with(s.config)
+	}
+	return s.filed
 }
 
 // errStopped unwinds a guest that called the host when it should not go on: it never gets to run again, so it cannot
 // succeed late. What stopped it is found in the sandbox, not in this error.
 var errStopped = errors.New("the guest was stopped")
+
+// goOn unwinds a guest that must stop. What a call of the host may spend long on asks it: such calls cost little fuel, so a
+// guest that makes nothing but them is long in coming to its next slice.
+func (s *sandbox) goOn() {
+	if s.ctx.Err() != nil {
+		panic(errStopped)
+	}
+}
 
 // sleep takes real time, and ends with the attempt. The guest's clock moves by exactly what was asked for.
 func (s *sandbox) sleep(ns int64) {
@@ -99,6 +123,18 @@ func (s *sandbox) sleep(ns int64) {
 	case <-s.ctx.Done():
 		panic(errStopped)
 	}
+}
+
+// chance is the guest's random source.
+type chance struct {
+	rand.ChaCha8
+	box *sandbox
+}
+
+// Read implements io.Reader. A guest may ask for as many bytes as it has memory, again and again.
+func (c *chance) Read(p []byte) (int, error) {
+	c.box.goOn()
+	return c.ChaCha8.Read(p)
 }
 
 // clockStep is how far the guest's clock moves with each reading: 1 µs, so that a guest that waits for the clock to move

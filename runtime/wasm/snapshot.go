@@ -17,7 +17,7 @@ import (
 
 // A reactor's initialisation is given the same clock and the same random bytes in every attempt. So whatever it leaves in
 // memory and globals is the same, too, and can be kept: a snapshot is made at the first attempt with the same arguments,
-// environment and memory limit, and later ones begin with it. Without one, an attempt initialises by itself, under the
+// environment, files and memory limit, and later ones begin with it. Without one, an attempt initialises by itself, under the
 // same clock and chance, and gives the same bytes. The price: what initialisation draws from the random source, the seeds
 // of hash tables for example, is the same in all attempts of a deployment.
 type snapshot struct {
@@ -66,7 +66,7 @@ func (m *Module) snapshotFor(ctx context.Context, a *Attempt) *snapshot {
 	return s
 }
 
-// snapshotOf gives the snapshot of an attempt's arguments, environment and memory limit. The first who asks makes it; who
+// snapshotOf gives the snapshot of an attempt's arguments, environment, files and memory limit. The first who asks makes it; who
 // asks meanwhile gets nil.
 func (m *Module) snapshotOf(ctx context.Context, a *Attempt) *snapshot {
 	key := snapshotKey(a)
@@ -107,6 +107,10 @@ func snapshotKey(a *Attempt) (key [sha256.Size]byte) {
 			return a.Env[n][i]
 		})
 	}
+	if a.Files != nil {
+		d := a.Files.Digest()
+		h.Write(d[:])
+	}
 	var limit [8]byte
 	binary.LittleEndian.PutUint64(limit[:], uint64(a.Limits.Memory))
 	h.Write(limit[:])
@@ -146,7 +150,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	if _, err := mod.ExportedFunction(initializeName).Call(box.within(ctx)); err != nil || ctx.Err() != nil {
 		return nil
 	}
-	if box.reached || box.memory.refused || box.memory.peak == 0 {
+	if box.reached || box.mount.open > 0 || box.memory.refused || box.memory.peak == 0 {
 		return nil
 	}
 	box.measure(mod)

@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 		{"data outside memory", with(func(p *Parts) { p.Data = [][]byte{Data(1<<16, "x")} }), "cannot be instantiated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := h.Check(context.Background(), c.module, limits())
+			err := h.Check(context.Background(), c.module, nil, limits())
 			var bad *BadModuleError
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.words) || len(err.Error()) > 2*maxError {
 				t.Errorf("%v, want %q in it", err, c.words)
@@ -141,7 +141,7 @@ func TestAccepted(t *testing.T) {
 		"custom sections": Join(Echo(), Section(0, Join(Name("x"), []byte("anything"))),
 			Section(0, Join(Name("name"), []byte{0}, U(2), Name("m"), []byte{1}, U(4), U(1), U(0), Name("f")))),
 	} {
-		if err := h.Check(context.Background(), module, limits()); err != nil {
+		if err := h.Check(context.Background(), module, nil, limits()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -13,15 +13,19 @@ const wasiModule = wasi_snapshot_preview1.ModuleName
 
 // Errors of WASI.
 const (
-	wasiSuccess = 0
-	wasiFault   = 21 // an address outside of memory
+	wasiSuccess       = 0
+	wasiBadDescriptor = 8
+	wasiFault         = 21 // an address outside of memory
+	wasiTooManyOpen   = 33
+	wasiNameTooLong   = 37
 )
 
 // exportWASI adds the functions of WASI to a module of the host's. Those of arguments and environment are our own: they
 // look into the sandbox, so that an attempt does not have to make a configuration of the engine's for its words, which
-// costs a small guest as much as everything else.
-func exportWASI(b wazero.HostModuleBuilder) {
+// costs a small guest as much as everything else. plain are guard's.
+func exportWASI(b wazero.HostModuleBuilder, plain map[string]api.FunctionDefinition) {
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
+	exportGuarded(b, plain)
 	for _, words := range []struct {
 		name string
 		of   func(*sandbox) iter.Seq2[string, string]

@@ -30,10 +30,10 @@ type Notifier interface {
 
 // Engine runs functions (runtime/wasm).
 type Engine interface {
-	// Loaded reports whether the module can be run without waiting.
-	Loaded(code domain.Digest) bool
-	// Load makes it so. An error means that it can be tried again; a module that cannot run is no error: Run says so.
-	Load(ctx context.Context, code domain.Digest) error
+	// Loaded reports whether the code can be run without waiting.
+	Loaded(c Code) bool
+	// Load makes it so. An error means that it can be tried again; code that cannot run is no error: Run says so.
+	Load(ctx context.Context, c Code) error
 	// Run runs one attempt. The outcome is an AttemptSucceeded or an AttemptFailed without number, its result inline.
 	Run(ctx context.Context, a Attempt) domain.Event
 }
@@ -41,9 +41,18 @@ type Engine interface {
 // ErrCanceled is the cause of the context of an attempt that a forced cancel stops.
 var ErrCanceled = errors.New("the invocation was cancelled")
 
+// Code is what a request has pinned of its function.
+type Code struct {
+	Module domain.Digest
+	Files  domain.Files
+}
+
+// codeOf is an invocation's.
+func codeOf(i *domain.Invocation) Code { return Code{i.Code, i.Files} }
+
 // Attempt is what an engine is given.
 type Attempt struct {
-	Code   domain.Digest
+	Code   Code
 	Name   string
 	Env    []domain.EnvVar
 	Event  []byte

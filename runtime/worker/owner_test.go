@@ -29,8 +29,8 @@ type engine struct {
 	fail int
 }
 
-func (*engine) Loaded(domain.Digest) bool                 { return true }
-func (*engine) Load(context.Context, domain.Digest) error { return nil }
+func (*engine) Loaded(worker.Code) bool                 { return true }
+func (*engine) Load(context.Context, worker.Code) error { return nil }
 func (e *engine) Run(_ context.Context, a worker.Attempt) domain.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()

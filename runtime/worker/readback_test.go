@@ -98,9 +98,9 @@ type slowEngine struct {
 	fetch    chan struct{} // closed to let it end
 }
 
-func (*slowEngine) Loaded(domain.Digest) bool { return false }
+func (*slowEngine) Loaded(worker.Code) bool { return false }
 
-func (s *slowEngine) Load(ctx context.Context, _ domain.Digest) error {
+func (s *slowEngine) Load(ctx context.Context, _ worker.Code) error {
 	select {
 	case s.fetching <- struct{}{}:
 	default:

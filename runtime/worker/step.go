@@ -146,7 +146,7 @@ func (o *Owner) stepOpen(e *partition.Entry, l *live) {
 	}
 	id, round := e.ID, o.round
 	l.ticket, l.granted = o.d.Runs.Enter(Want{
-		Key: e.Function.String(), Limit: o.d.Funcs.MaxInstances(e.Function), Weight: e.Limits.Memory, Urgent: e.Done > 0,
+		Key: e.Function.String(), Limit: o.d.Funcs.MaxInstances(e.Function), Weight: e.Limits.Memory + e.Files.Size, Urgent: e.Done > 0,
 	}, func(t *Ticket) {
 		o.do(round, func() { o.granted(id, t) })
 	})
@@ -182,18 +182,18 @@ func (o *Owner) prepare(e *partition.Entry, l *live) {
 		o.leaveRuns(l)
 		return
 	}
-	if l.kept != nil && o.d.Engine.Loaded(e.Code) {
+	if l.kept != nil && o.d.Engine.Loaded(codeOf(&e.Invocation)) {
 		o.start(e, l, &prepared{env: l.kept.env, event: l.kept.event})
 		return
 	}
-	if l.request != nil && o.d.Engine.Loaded(e.Code) {
+	if l.request != nil && o.d.Engine.Loaded(codeOf(&e.Invocation)) {
 		if p, ok := fromRequest(eventstore.Decode(*l.request)); ok && !p.Payload.Stored {
 			o.start(e, l, &prepared{env: p.Env, event: p.Payload.Inline})
 			return
 		}
 	}
 	l.preparing = true
-	id, code, from, round, ctx := e.ID, e.Code, e.From, o.round, o.ctx
+	id, code, from, round, ctx := e.ID, codeOf(&e.Invocation), e.From, o.round, o.ctx
 	go func() {
 		p, err := o.fetch(ctx, from, id)
 		if err == nil {
@@ -263,7 +263,7 @@ func (o *Owner) run(e *partition.Entry, l *live) {
 		cancel(ErrCanceled)
 	}
 	a := Attempt{
-		Code: e.Code, Name: e.Function.Name, Event: p.event, Limits: e.Limits, Seed: p.seed, Start: p.at,
+		Code: codeOf(&e.Invocation), Name: e.Function.Name, Event: p.event, Limits: e.Limits, Seed: p.seed, Start: p.at,
 		Env: append([]domain.EnvVar{
 			{Name: "DEED_REQUEST_ID", Value: id.String()},
 			{Name: "DEED_ATTEMPT", Value: fmt.Sprint(n)},

@@ -19,6 +19,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"deed/cmd/internal/door"
 	"deed/cmd/internal/httpapi"
 	"deed/cmd/internal/node"
 	"deed/domain"
@@ -104,7 +105,7 @@ func (e *env) play(ctx context.Context, dir, keep string, breakIt bool) (err err
 			c.limits(&limits)
 		}
 		f := domain.NativeFunction(c.example)
-		if _, err := n.Door.Deploy(ctx, f, modules[i], limits, nil); err != nil {
+		if _, err := n.Door.Deploy(ctx, f, door.Code{Module: modules[i]}, limits, nil); err != nil {
 			return fmt.Errorf("deploy %s: %w", c.example, err)
 		}
 		p := domain.Policy{Set: true, MaxRetries: c.retries, MaxAge: 10 * time.Minute, OnSuccess: "obs://results/ok", OnFailure: "obs://results/failed"}

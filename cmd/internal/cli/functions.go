@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,13 +15,14 @@ import (
 
 	"deed/cmd/internal/httpapi"
 	"deed/domain"
+	"deed/runtime/files"
 )
 
 func functionPath(name string) string { return "/v1/functions/" + url.PathEscape(name) }
 
 func (e *env) deploy() *cobra.Command {
 	var timeout time.Duration
-	var memory, maxOutput string
+	var memory, maxOutput, dir string
 	var vars []string
 	var fuel int64
 	cmd := &cobra.Command{
@@ -34,20 +36,44 @@ func (e *env) deploy() *cobra.Command {
 			if fuel != 0 {
 				q.Set("fuel", fmt.Sprint(fuel))
 			}
+			media, body, with := "application/wasm", module, ""
+			if cmd.Flags().Changed("dir") {
+				tree, err := collect(dir)
+				if err != nil {
+					return err
+				}
+				media, body = httpapi.Multipart(module, tree.Archive())
+				count, bytes := tree.Files()
+				with = fmt.Sprintf("; files: %d, %s (%s)", count, size(bytes), tree.Digest())
+			}
 			var f httpapi.Function
-			h := http.Header{"Content-Type": {"application/wasm"}}
-			if _, err := e.client().Do(cmd.Context(), http.MethodPut, functionPath(a[0])+"?"+q.Encode(), h, module, &f); err != nil {
+			if _, err := e.client().Do(cmd.Context(), http.MethodPut, functionPath(a[0])+"?"+q.Encode(), http.Header{"Content-Type": {media}}, body, &f); err != nil {
 				return err
 			}
-			return e.print(f, func(w io.Writer) { _, _ = fmt.Fprintf(w, "deployed %s version %s (%s)\n", f.Name, f.Version, f.Digest) })
+			return e.print(f, func(w io.Writer) {
+				_, _ = fmt.Fprintf(w, "deployed %s version %s (%s)%s\n", f.Name, f.Version, f.Digest, with)
+			})
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", domain.DefaultTimeout, "time limit of an attempt")
 	cmd.Flags().StringVar(&memory, "memory", "128MiB", "memory limit")
 	cmd.Flags().StringVar(&maxOutput, "max-output", "6MiB", "output limit")
 	cmd.Flags().Int64Var(&fuel, "fuel", 0, "limit of what an attempt may compute, in units of fuel; 0 is none but the time")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory that the function finds as /, read-only")
 	cmd.Flags().StringArrayVar(&vars, "env", nil, "variable NAME=VALUE of the function's environment; may be repeated")
 	return cmd
+}
+
+// collect reads the directory that is to be a function's files.
+func collect(dir string) (*files.Tree, error) {
+	tree, err := files.Collect(os.DirFS(dir))
+	if r := (*domain.Rejection)(nil); errors.As(err, &r) {
+		return nil, domain.Reject(r.Code, "--dir "+dir+": "+r.Words, r.Hint)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--dir %s: %w", dir, err)
+	}
+	return tree, nil
 }
 
 func (e *env) deleteFunction() *cobra.Command {
@@ -74,13 +100,17 @@ func (e *env) functions() *cobra.Command {
 			}
 			return e.print(out, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				_, _ = fmt.Fprintln(t, "NAME\tVERSION\tTIMEOUT\tMEMORY\tRETRIES\tON SUCCESS\tON FAILURE")
+				_, _ = fmt.Fprintln(t, "NAME\tVERSION\tFILES\tTIMEOUT\tMEMORY\tRETRIES\tON SUCCESS\tON FAILURE")
 				for _, f := range out.Functions {
 					retries, ok, bad := "-", "-", "-"
 					if p := f.Policy; p != nil {
 						retries, ok, bad = fmt.Sprint(*p.MaxRetries), dash(p.OnSuccess), dash(p.OnFailure)
 					}
-					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Version, time.Duration(f.TimeoutMS)*time.Millisecond, size(f.Memory), retries, ok, bad)
+					filed := "-"
+					if f.Files != "" {
+						filed = size(f.FilesSize)
+					}
+					_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Version, filed, time.Duration(f.TimeoutMS)*time.Millisecond, size(f.Memory), retries, ok, bad)
 				}
 				_ = t.Flush()
 			})

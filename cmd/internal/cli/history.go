@@ -66,7 +66,7 @@ func describe(ev httpapi.Event) string {
 	if !ev.Effective {
 		parts = append(parts, "[void: "+ev.Void+"]")
 	}
-	for _, k := range []string{"attempt", "attempts", "function", "kind", "exit_code", "condition", "due", "deadline", "redrives", "sink", "location", "reason", "error", "force", "payload", "result", "payload_size", "result_size"} {
+	for _, k := range []string{"attempt", "attempts", "function", "files", "kind", "exit_code", "condition", "due", "deadline", "redrives", "sink", "location", "reason", "error", "force", "payload", "result", "payload_size", "result_size"} {
 		v, ok := d[k]
 		if !ok || v == "" {
 			continue

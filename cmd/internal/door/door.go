@@ -18,6 +18,7 @@ import (
 	"deed/projections/functions"
 	"deed/projections/invocations"
 	"deed/projections/operations"
+	"deed/runtime/files"
 )
 
 // Blobs holds modules, and payloads over domain.MaxInline.
@@ -26,9 +27,9 @@ type Blobs interface {
 	Get(ctx context.Context, d domain.Digest) ([]byte, error)
 }
 
-// Checker refuses a module that cannot run, with words for a person.
+// Checker refuses a module that cannot run, with words for a person. It has these files; nil: none.
 type Checker interface {
-	Check(ctx context.Context, module []byte, limits domain.Limits) error
+	Check(ctx context.Context, module []byte, tree *files.Tree, limits domain.Limits) error
 }
 
 // Door accepts. All fields are required unless they say otherwise.
@@ -181,7 +182,7 @@ func (d *Door) resolve(f domain.FunctionID, qualifier string, draw int, value fu
 	if err != nil {
 		return domain.InvocationRequested{}, err
 	}
-	return domain.InvocationRequested{Function: fn.ID, Version: v.Version, Code: v.Code, Limits: v.Limits, Env: v.Env, Policy: v.Policy}, nil
+	return domain.InvocationRequested{Function: fn.ID, Version: v.Version, Code: v.Code, Files: v.Files, Limits: v.Limits, Env: v.Env, Policy: v.Policy}, nil
 }
 
 // append writes one record and waits for the acknowledgement, at most AckWithin of began.

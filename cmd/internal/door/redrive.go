@@ -44,7 +44,7 @@ func (d *Door) Request(ctx context.Context, old invocations.Row, pinned bool) (d
 	if !ok {
 		return was, domain.Reject(domain.CodeConflict, fmt.Sprintf("the request of %s cannot be read", old.State.ID), "")
 	}
-	req := domain.InvocationRequested{Function: was.Function, Version: was.Version, Code: was.Code, Limits: was.Limits, Policy: was.Policy, Env: was.Env}
+	req := domain.InvocationRequested{Function: was.Function, Version: was.Version, Code: was.Code, Files: was.Files, Limits: was.Limits, Policy: was.Policy, Env: was.Env}
 	if !pinned {
 		if req, err = d.pin(Call{Function: was.Function}); err != nil {
 			return req, err

@@ -11,6 +11,7 @@ import (
 	"deed/domain"
 	"deed/eventstore"
 	"deed/projections/functions"
+	"deed/runtime/files"
 )
 
 // changeWithin bounds how long a change of the registry waits to be folded back.
@@ -19,22 +20,43 @@ const changeWithin = 10 * time.Second
 // changeTries is how often a change is made again that lost a race against another door's.
 const changeTries = 20
 
-// Keep checks a module and stores it: the registry must never name a module that is not there. One that cannot run is
-// refused with the reason.
-func (d *Door) Keep(ctx context.Context, module []byte, limits domain.Limits) (domain.Digest, error) {
-	if err := d.Modules.Check(ctx, module, limits); err != nil {
-		return domain.Digest{}, err
-	}
-	digest, err := d.Blobs.Put(ctx, module)
-	if err != nil {
-		return digest, fmt.Errorf("store the module: %w", err)
-	}
-	return digest, nil
+// Code is what a function is deployed with.
+type Code struct {
+	Module []byte
+	Files  *files.Tree // nil: none
 }
 
-// Deploy adds a numbered version of a function. A module that cannot run is refused with the reason, and nothing is
-// written.
-func (d *Door) Deploy(ctx context.Context, f domain.FunctionID, module []byte, limits domain.Limits, env []domain.EnvVar) (functions.Function, error) {
+// Kept is code that is stored, as a deployment names it.
+type Kept struct {
+	Code  domain.Digest
+	Size  int64
+	Files domain.Files
+}
+
+// Keep checks code and stores it: the registry must never name what is not there. A module that cannot run is refused with
+// the reason.
+func (d *Door) Keep(ctx context.Context, c Code, limits domain.Limits) (Kept, error) {
+	if err := d.Modules.Check(ctx, c.Module, c.Files, limits); err != nil {
+		return Kept{}, err
+	}
+	k := Kept{Size: int64(len(c.Module))}
+	var err error
+	if c.Files != nil {
+		archive := c.Files.Archive()
+		k.Files.Size = int64(len(archive))
+		if k.Files.Digest, err = d.Blobs.Put(ctx, archive); err != nil {
+			return Kept{}, fmt.Errorf("store the files: %w", err)
+		}
+	}
+	if k.Code, err = d.Blobs.Put(ctx, c.Module); err != nil {
+		return Kept{}, fmt.Errorf("store the module: %w", err)
+	}
+	return k, nil
+}
+
+// Deploy adds a numbered version of a function. A deployment is whole: what it does not say, files among it, the version does
+// not have. A module that cannot run is refused with the reason, and nothing is written.
+func (d *Door) Deploy(ctx context.Context, f domain.FunctionID, c Code, limits domain.Limits, env []domain.EnvVar) (functions.Function, error) {
 	if err := domain.CheckFunctionName(f.Name); err != nil {
 		return functions.Function{}, err
 	}
@@ -44,13 +66,13 @@ func (d *Door) Deploy(ctx context.Context, f domain.FunctionID, module []byte, l
 	if err := domain.CheckEnv(env); err != nil {
 		return functions.Function{}, err
 	}
-	digest, err := d.Keep(ctx, module, limits)
+	kept, err := d.Keep(ctx, c, limits)
 	if err != nil {
 		return functions.Function{}, err
 	}
 	return d.Change(ctx, f, func(now functions.Function, exists bool) (domain.Event, error) {
 		e := domain.FunctionDeployed{
-			Function: now.ID, Expected: now.Revision, Version: now.NextNumber(), Code: digest, Size: int64(len(module)), Limits: limits, Env: env,
+			Function: now.ID, Expected: now.Revision, Version: now.NextNumber(), Code: kept.Code, Size: kept.Size, Files: kept.Files, Limits: limits, Env: env,
 		}
 		if exists {
 			e.Agency, e.About = now.Head.Agency, now.Head.About

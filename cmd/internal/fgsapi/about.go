@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/functions"
 )
@@ -19,7 +20,7 @@ type about struct {
 	Settings map[string]json.RawMessage `json:"settings"`
 	CodeType string                     `json:"code_type"`
 	Filename string                     `json:"code_filename,omitempty"`
-	Of       string                     `json:"of"`     // the module that the next two are of
+	Of       string                     `json:"of"`     // the code that this is said of; see identity
 	Digest   string                     `json:"digest"` // SHA-512, hexadecimal: FunctionGraph's
 }
 
@@ -56,8 +57,8 @@ func typed(v json.RawMessage, kind string) bool {
 var unsupported = map[string]struct{ code, words string }{
 	"encrypted_user_data":  {"FSS.1009", "encrypted_user_data is not available: use user_data, which is stored as it is"},
 	"func_vpc":             {"FSS.0400", "func_vpc is not available: a function has no network"},
-	"mount_config":         {"FSS.0400", "mount_config is not available: a function has no file system"},
-	"depend_version_list":  {"FSS.0400", "depend_version_list is not available: link dependencies into the module"},
+	"mount_config":         {"FSS.0400", "mount_config is not available: a function has no files but those of its code"},
+	"depend_version_list":  {"FSS.0400", "depend_version_list is not available: link dependencies into the module, or put them beside it into the archive"},
 	"initializer_handler":  {"FSS.1404", "initializer_handler is not available: every attempt has a fresh instance"},
 	"pre_stop_handler":     {"FSS.0400", "pre_stop_handler is not available: an instance ends with its attempt"},
 	"restore_hook_handler": {"FSS.0400", "restore_hook_handler is not available: an instance ends with its attempt"},
@@ -133,10 +134,18 @@ func (s settings) text(name string) string {
 func aboutOf(v functions.Version) about {
 	a := about{}
 	_ = json.Unmarshal([]byte(v.About), &a) // ours; what cannot be read is as if it was not said
-	if a.Of != v.Code.String() {
-		a.Of, a.CodeType, a.Filename, a.Digest = v.Code.String(), "zip", "", strings.TrimPrefix(v.Code.String(), "sha256:")
+	if of := identity(v.Code, v.Files); a.Of != of {
+		a.Of, a.CodeType, a.Filename, a.Digest = of, "zip", "", strings.ReplaceAll(of, "sha256:", "")
 	}
 	return a
+}
+
+// identity names code: the digest of its module and, if it has files, theirs.
+func identity(code domain.Digest, f domain.Files) string {
+	if f.None() {
+		return code.String()
+	}
+	return code.String() + f.Digest.String()
 }
 
 // merge puts the settings of a request over those that were kept.
@@ -152,9 +161,15 @@ func (a about) merge(s settings) about {
 	return a
 }
 
-func (a about) code(module []byte, digest domain.Digest, codeType, filename string) about {
-	sum := sha512.Sum512(module)
-	a.Of, a.CodeType, a.Filename, a.Digest = digest.String(), codeType, filename, hex.EncodeToString(sum[:])
+// code says it of other code. Its digest is that of the module or, with files, of the module and their archive: so it changes
+// with either.
+func (a about) code(c door.Code, k door.Kept, codeType, filename string) about {
+	sum := sha512.New()
+	sum.Write(c.Module)
+	if c.Files != nil {
+		sum.Write(c.Files.Archive())
+	}
+	a.Of, a.CodeType, a.Filename, a.Digest = identity(k.Code, k.Files), codeType, filename, hex.EncodeToString(sum.Sum(nil))
 	return a
 }
 

@@ -11,6 +11,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"deed/cmd/internal/door"
+	"deed/domain"
+	"deed/runtime/files"
 )
 
 // What an archive may hold.
@@ -23,14 +27,14 @@ const (
 // entryPoints are the modules that are preferred at an archive's root if there are several, the first first.
 var entryPoints = []string{"bootstrap.wasm", "index.wasm", "main.wasm"}
 
-// unpack is the module in a zip archive. Nothing is written anywhere; names that lead out of a directory are refused all the
-// same, since somebody else may one day unpack what was taken here. An archive is refused as a whole: if any of its entries
-// is damaged, it is not the archive that was packed.
+// unpack is the module in a zip archive, and what it holds besides: the function's files. Nothing is written anywhere; names
+// that lead out of a directory are refused all the same. An archive is refused as a whole: if any of its entries is damaged,
+// it is not the archive that was packed.
 //
 // What it costs is known before any entry is read. The headers promise sizes; the promises must add up to no more than the
 // archive is long and than maxUnpacked, and an entry that breaks its own is not read further. So there is no need for a limit
 // on how well something may be compressed, which a module with much zeroed data would meet in good faith.
-func unpack(archive []byte, filename string) ([]byte, error) {
+func unpack(archive []byte, filename string) (door.Code, error) {
 	where := "the archive"
 	if filename != "" {
 		where = fmt.Sprintf("the archive %q", short(filename, 60))
@@ -39,37 +43,85 @@ func unpack(archive []byte, filename string) ([]byte, error) {
 	r, err := zip.NewReader(meter, int64(len(archive)))
 	switch {
 	case errors.Is(err, errDirectory):
-		return nil, fault("FSS.1011", where+" cannot be read: "+err.Error())
+		return door.Code{}, fault("FSS.1011", where+" cannot be read: "+err.Error())
 	case err != nil && !errors.Is(err, zip.ErrInsecurePath): // such a path is found below, too
-		return nil, fault("FSS.1011", where+" is not a zip archive that can be read: "+strings.TrimPrefix(err.Error(), "zip: "))
+		return door.Code{}, fault("FSS.1011", where+" is not a zip archive that can be read: "+strings.TrimPrefix(err.Error(), "zip: "))
 	}
 	meter.left = math.MaxInt64 // from here on the promised sizes bound what is read
 	if err := checkEntries(r.File, uint64(len(archive)), where); err != nil {
-		return nil, err
+		return door.Code{}, err
 	}
 	chosen, err := chooseEntry(r.File, where)
 	if err != nil {
-		return nil, err
+		return door.Code{}, err
 	}
 	if n := chosen.UncompressedSize64; n > maxModule {
-		return nil, fault("FSS.1071", fmt.Sprintf("%q in %s is a module of %d bytes; the limit is %d (32 MiB)", short(chosen.Name, 60), where, n, maxModule))
+		return door.Code{}, fault("FSS.1071", fmt.Sprintf("%q in %s is a module of %d bytes; the limit is %d (32 MiB)", short(chosen.Name, 60), where, n, maxModule))
 	}
-	module := bytes.NewBuffer(make([]byte, 0, chosen.UncompressedSize64))
-	buf := make([]byte, 32<<10)
+	u := unpacked{chosen: chosen, buf: make([]byte, 32<<10)}
 	for _, f := range r.File {
-		sink := io.Discard
-		if f == chosen {
-			sink = module
-		}
-		if err := readEntry(f, sink, buf); err != nil {
-			return nil, fault("FSS.1011", fmt.Sprintf("%s is damaged: %q: %s", where, short(f.Name, 60), strings.TrimPrefix(err.Error(), "zip: ")))
+		if err := u.take(f); err != nil {
+			if r := asRejection(err); r != nil { // of the files
+				return door.Code{}, fault(codeOfFiles[r.Code], where+": "+r.Words)
+			}
+			return door.Code{}, fault("FSS.1011", fmt.Sprintf("%s is damaged: %q: %s", where, short(f.Name, 60), strings.TrimPrefix(err.Error(), "zip: ")))
 		}
 	}
-	if err := checkModule(module.Bytes(), fmt.Sprintf("%q in %s", short(chosen.Name, 60), where)); err != nil {
-		return nil, err
+	c := door.Code{Module: u.module}
+	if err := checkModule(c.Module, fmt.Sprintf("%q in %s", short(chosen.Name, 60), where)); err != nil {
+		return door.Code{}, err
 	}
-	return module.Bytes(), nil
+	if u.count > 0 {
+		if c.Files, err = u.files.Tree(); err != nil {
+			return door.Code{}, because("FSS.1011", err)
+		}
+	}
+	return c, nil
 }
+
+// codeOfFiles are the faults of files that are refused.
+var codeOfFiles = map[domain.Code]string{domain.CodeInvalid: "FSS.1011", domain.CodeTooLarge: "FSS.1071"}
+
+// unpacked is what was read of an archive.
+type unpacked struct {
+	chosen *zip.File
+	module []byte
+	files  files.Builder
+	count  int // of files; directories alone are none
+	buf    []byte
+}
+
+// take reads an entry: as the module, as one of the files or, of what macOS adds, to see that it is not damaged.
+func (u *unpacked) take(f *zip.File) error {
+	name := path.Clean(f.Name)
+	apart := f == u.chosen || strings.HasPrefix(f.Name, macOS)
+	switch {
+	case strings.HasSuffix(f.Name, "/"):
+		if apart || name == "." {
+			return nil
+		}
+		return u.files.Dir(name)
+	case f != u.chosen && apart:
+		return readEntry(f, io.Discard, u.buf)
+	case !apart:
+		if err := u.files.Room(name, int64(f.UncompressedSize64)); err != nil { //nolint:gosec // at most maxUnpacked
+			return err
+		}
+	}
+	content := bytes.NewBuffer(make([]byte, 0, f.UncompressedSize64))
+	if err := readEntry(f, content, u.buf); err != nil {
+		return err
+	}
+	if f == u.chosen {
+		u.module = content.Bytes()
+		return nil
+	}
+	u.count++
+	return u.files.File(name, content.Bytes())
+}
+
+// macOS begins the names of what it adds to archives: they bear the names of the files that they describe.
+const macOS = "__MACOSX/"
 
 // checkEntries refuses an archive for what its directory says.
 func checkEntries(files []*zip.File, size uint64, where string) error {
@@ -134,8 +186,7 @@ const (
 func chooseEntry(files []*zip.File, where string) (*zip.File, error) {
 	var modules, root []*zip.File
 	for _, f := range files {
-		// What macOS adds bears the names of the files it describes.
-		if !strings.HasSuffix(f.Name, ".wasm") || strings.HasPrefix(f.Name, "__MACOSX/") {
+		if !strings.HasSuffix(f.Name, ".wasm") || strings.HasPrefix(f.Name, macOS) {
 			continue
 		}
 		modules = append(modules, f)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"deed/cmd/internal/door"
 )
 
 // How large code may be, in bytes. The first two are as published; the third is what this server takes of a module by any door.
@@ -18,35 +20,37 @@ const (
 // wasmMagic begins a core module of version 1, the only kind that runs.
 const wasmMagic = "\x00asm\x01\x00\x00\x00"
 
-// Module is the WebAssembly module in func_code.file, which is base64: line breaks may stand in it, and the padding may be
-// missing. With code_type zip it is a zip archive that holds the module, or the module itself; with inline it is the module.
-// filename is code_filename, for the words of a fault only; "" is unknown.
+// Code is what is in func_code.file, which is base64: line breaks may stand in it, and the padding may be missing. With
+// code_type zip it is a zip archive that holds the module, or the module itself; with inline it is the module. What an archive
+// holds besides the module are the function's files. filename is code_filename, for the words of a fault only; "" is
+// unknown.
 //
 // The faults are FSS.1006 for another code type, FSS.1012 for no file, FSS.1071 and FSS.1072 (413) for too large a file, and
-// FSS.1011 for one that holds no module. Besides file and the bytes it stands for, no more is in memory than one module.
-func Module(codeType, filename, file string) ([]byte, error) {
+// FSS.1011 for one that holds no module. Besides file and the bytes it stands for, no more is in memory than one module and
+// the files of one function.
+func Code(codeType, filename, file string) (door.Code, error) {
 	most := maxArchive
 	switch codeType {
 	case "zip":
 	case "inline":
 		most = maxInline
 	default:
-		return nil, fault("FSS.1006", fmt.Sprintf("code_type %q: this server takes zip (a zip archive with a WebAssembly module, or the module itself) "+
+		return door.Code{}, fault("FSS.1006", fmt.Sprintf("code_type %q: this server takes zip (a zip archive with a WebAssembly module, or the module itself) "+
 			"or inline (a module of at most 10 KB), in func_code.file as base64", short(codeType, 40)))
 	}
 	code, err := decodeFile(file, most)
 	switch {
 	case err != nil && codeType == "inline" && err.Code == "FSS.1071":
-		return nil, fault("FSS.1072", "inline code is larger than 10 KB: send the module with code_type zip, as it is or in an archive")
+		return door.Code{}, fault("FSS.1072", "inline code is larger than 10 KB: send the module with code_type zip, as it is or in an archive")
 	case err != nil:
-		return nil, err
+		return door.Code{}, err
 	case codeType == "zip" && strings.HasPrefix(string(code[:min(2, len(code))]), "PK"):
 		return unpack(code, filename)
 	}
 	if err := checkModule(code, "func_code.file"); err != nil {
-		return nil, err
+		return door.Code{}, err
 	}
-	return code, nil
+	return door.Code{Module: code}, nil
 }
 
 // decodeFile reads base64 that stands for at most so many bytes. It is measured before anything is allocated for it.

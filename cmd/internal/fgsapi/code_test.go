@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+
+	"deed/cmd/internal/door"
 )
 
 const good = wasmMagic + "the rest"
@@ -80,7 +82,7 @@ func many(n int) []entry {
 	return out
 }
 
-func TestModule(t *testing.T) {
+func TestCode(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	zeros := strings.Repeat("\x00", 1<<20)
 	stored := func() []byte { // by the ordinary writer, with a data descriptor
@@ -109,8 +111,8 @@ func TestModule(t *testing.T) {
 		"well compressed":    {"zip", b64(pack(t, entry{name: "a.wasm", content: wasmMagic + zeros}))},
 		"executable, 0 crcs": {"zip", b64(pack(t, entry{name: "a.wasm", content: good, mode: 0o755}, entry{name: "empty"}))},
 	} {
-		if m, err := Module(c.codeType, "x.zip", c.file); err != nil || !strings.HasPrefix(string(m), wasmMagic) {
-			t.Errorf("%s: %q %v", name, short(string(m), 20), err)
+		if m, err := Code(c.codeType, "x.zip", c.file); err != nil || !strings.HasPrefix(string(m.Module), wasmMagic) {
+			t.Errorf("%s: %q %v", name, short(string(m.Module), 20), err)
 		}
 	}
 
@@ -174,9 +176,9 @@ func TestModule(t *testing.T) {
 		"twice, otherwise":   {"zip", b64(pack(t, entry{name: "a.wasm", content: good}, entry{name: ".//a.wasm", content: good})), "FSS.1011", "twice"},
 		"directory, content": {"zip", b64(pack(t, entry{name: "a.wasm", content: good}, entry{name: "d/", size: 9})), "FSS.1011", "directory"},
 	} {
-		m, err := Module(c.codeType, "x.zip", c.file)
+		m, err := Code(c.codeType, "x.zip", c.file)
 		wantFault(t, err, c.code)
-		if m != nil || err != nil && !strings.Contains(err.Error(), c.words) {
+		if m.Module != nil || m.Files != nil || err != nil && !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -230,25 +232,25 @@ func FuzzArchive(f *testing.F) {
 	})
 }
 
-func FuzzModule(f *testing.F) {
+func FuzzCode(f *testing.F) {
 	f.Add("zip", base64.StdEncoding.EncodeToString([]byte(good)))
 	f.Add("inline", "QUJD\n")
 	f.Add("inline", "AGFzbQEAAAA")
 	f.Add("jar", "=")
 	f.Fuzz(func(t *testing.T, codeType, file string) {
-		m, err := Module(codeType, "", file)
+		m, err := Code(codeType, "", file)
 		checkAnswer(t, m, err)
 	})
 }
 
 // checkAnswer fails unless there is a module, or a fault that can be sent.
-func checkAnswer(t *testing.T, m []byte, err error) {
+func checkAnswer(t *testing.T, c door.Code, err error) {
 	t.Helper()
 	var f *Fault
 	switch {
-	case err == nil && strings.HasPrefix(string(m), wasmMagic) && len(m) <= maxModule:
-	case errors.As(err, &f) && m == nil && f.Words != "" && len(f.Words) < 4096 && published[f.Code].status == f.Status:
+	case err == nil && strings.HasPrefix(string(c.Module), wasmMagic) && len(c.Module) <= maxModule:
+	case errors.As(err, &f) && c.Module == nil && c.Files == nil && f.Words != "" && len(f.Words) < 4096 && published[f.Code].status == f.Status:
 	default:
-		t.Fatalf("%d bytes, %v", len(m), err)
+		t.Fatalf("%d bytes, %v", len(c.Module), err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"deed/domain"
 	"deed/projections/functions"
+	"deed/runtime/files"
 )
 
 // Quotas of a project (FunctionGraph's).
@@ -51,11 +52,11 @@ func (s *Server) createFunction(c *call) error {
 	if err := s.quota(c.project); err != nil {
 		return err
 	}
-	code, digest, err := s.module(c.r.Context(), d, v.Limits)
+	code, kept, err := s.keep(c.r.Context(), d, v.Limits)
 	if err != nil {
 		return err
 	}
-	said, err := about{}.merge(set).code(code, digest, d.CodeType, d.CodeFilename).encode()
+	said, err := about{}.merge(set).code(code, kept, d.CodeType, d.CodeFilename).encode()
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (s *Server) createFunction(c *call) error {
 			return nil, fault("FSS.1061", "")
 		}
 		return domain.FunctionDeployed{
-			Function: now.ID, Expected: now.Revision, Version: Latest, Code: digest, Size: int64(len(code)), Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: kept.Code, Size: kept.Size, Files: kept.Files, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
 			Limited: true, Max: most,
 		}, nil
 	})
@@ -97,11 +98,14 @@ func (s *Server) quota(project string) error {
 	return nil
 }
 
+// sizeOf is how much code a version has: its module, and its files.
+func sizeOf(v functions.Version) int64 { return v.Size + v.Files.Size }
+
 func codeSize(all []functions.Function) (n int64) {
 	for _, f := range all {
-		n += f.Head.Size
+		n += sizeOf(f.Head)
 		for _, v := range f.Versions {
-			n += v.Size
+			n += sizeOf(v)
 		}
 	}
 	return n
@@ -119,7 +123,7 @@ func (s *Server) updateCode(c *call) error {
 	if size := codeSize(s.Registry.List(c.project)); size >= maxCodeSize {
 		return fault("FSS.1042", fmt.Sprintf("the code of the project has %d bytes; the quota is %d", size, int64(maxCodeSize)))
 	}
-	code, digest, err := s.module(c.r.Context(), d, f.Head.Limits)
+	code, kept, err := s.keep(c.r.Context(), d, f.Head.Limits)
 	if err != nil {
 		return err
 	}
@@ -132,9 +136,9 @@ func (s *Server) updateCode(c *call) error {
 		if key, ok := set["code_encrypt_kms_key_id"]; ok {
 			only["code_encrypt_kms_key_id"] = key
 		}
-		said, err := aboutOf(v).merge(only).code(code, digest, d.CodeType, d.CodeFilename).encode()
+		said, err := aboutOf(v).merge(only).code(code, kept, d.CodeType, d.CodeFilename).encode()
 		return domain.FunctionDeployed{
-			Function: now.ID, Expected: now.Revision, Version: Latest, Code: digest, Size: int64(len(code)), Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: kept.Code, Size: kept.Size, Files: kept.Files, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
 		}, err
 	})
 	if err != nil {
@@ -171,7 +175,7 @@ func (s *Server) updateConfig(c *call) error {
 		}
 		said, err := aboutOf(v).merge(set).encode()
 		e := domain.FunctionDeployed{
-			Function: now.ID, Expected: now.Revision, Version: Latest, Code: v.Code, Size: v.Size, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
+			Function: now.ID, Expected: now.Revision, Version: Latest, Code: v.Code, Size: v.Size, Files: v.Files, Limits: v.Limits, Env: v.Env, Agency: v.Agency, About: said,
 		}
 		if most := d.Strategy.max(); most != nil {
 			e.Limited, e.Max = true, *most
@@ -216,11 +220,30 @@ func (s *Server) showCode(c *call) error {
 	if err != nil {
 		return err
 	}
-	module, err := s.Door.Blobs.Get(c.r.Context(), v.Code)
+	code, err := s.Door.Blobs.Get(c.r.Context(), v.Code)
+	if err == nil && !v.Files.None() {
+		var archive []byte
+		if archive, err = s.Door.Blobs.Get(c.r.Context(), v.Files.Digest); err == nil {
+			return s.showArchive(c, f, v, code, archive)
+		}
+	}
 	if err != nil {
 		return domain.Reject(domain.CodeUnavailable, "the code cannot be read: "+err.Error(), "")
 	}
-	return c.reply(http.StatusOK, s.showCodeOf(f, v, module))
+	return c.reply(http.StatusOK, s.showCodeOf(f, v, code))
+}
+
+// showArchive answers with the module and the files of a version as one archive.
+func (s *Server) showArchive(c *call, f functions.Function, v functions.Version, module, archive []byte) error {
+	tree, err := files.Open(archive)
+	if err != nil {
+		return fmt.Errorf("files of %s: %w", f.ID.Version(v.Version), err)
+	}
+	code, err := repack(module, tree)
+	if err != nil {
+		return err
+	}
+	return c.reply(http.StatusOK, s.showCodeOf(f, v, code))
 }
 
 func (s *Server) deleteFunction(c *call) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/functions"
 )
@@ -106,21 +107,21 @@ func (d decided) apply(v *functions.Version, strict bool) error {
 	return nil
 }
 
-// module reads and stores the code of a request.
-func (s *Server) module(ctx context.Context, d decided, limits domain.Limits) ([]byte, domain.Digest, error) {
+// keep reads and stores the code of a request.
+func (s *Server) keep(ctx context.Context, d decided, limits domain.Limits) (door.Code, door.Kept, error) {
 	if d.FuncCode == nil || d.FuncCode.File == "" {
 		if d.CodeURL != "" || d.FuncCode != nil && d.FuncCode.Link != "" {
-			return nil, domain.Digest{}, fault("FSS.1006", "code is not fetched from an address: send it in func_code.file, code_type zip")
+			return door.Code{}, door.Kept{}, fault("FSS.1006", "code is not fetched from an address: send it in func_code.file, code_type zip")
 		}
-		return nil, domain.Digest{}, fault("FSS.1012", "func_code.file is missing: the base64 of a WebAssembly module, or of a zip that holds one")
+		return door.Code{}, door.Kept{}, fault("FSS.1012", "func_code.file is missing: the base64 of a WebAssembly module, or of a zip that holds one")
 	}
-	code, err := Module(d.CodeType, d.CodeFilename, d.FuncCode.File)
+	code, err := Code(d.CodeType, d.CodeFilename, d.FuncCode.File)
 	if err != nil {
-		return nil, domain.Digest{}, err
+		return door.Code{}, door.Kept{}, err
 	}
-	digest, err := s.Door.Keep(ctx, code, limits)
+	kept, err := s.Door.Keep(ctx, code, limits)
 	if r := asRejection(err); r != nil && r.Code != domain.CodeUnavailable {
 		err = because("FSS.1011", r)
 	}
-	return code, digest, err
+	return code, kept, err
 }

@@ -22,12 +22,13 @@ import (
 	"deed/eventstore/memory"
 	"deed/projections/functions"
 	"deed/projections/invocations"
+	"deed/runtime/files"
 )
 
 // modules takes any module for good, and stores them.
 type modules struct{ m sync.Map }
 
-func (m *modules) Check(context.Context, []byte, domain.Limits) error { return nil }
+func (m *modules) Check(context.Context, []byte, *files.Tree, domain.Limits) error { return nil }
 
 func (m *modules) Put(_ context.Context, b []byte) (domain.Digest, error) {
 	d := domain.DigestOf(b)

@@ -32,7 +32,7 @@ func (s *Server) show(f functions.Function, v functions.Version) object {
 	maps.Copy(out, object{
 		"func_id": f.ID.String(), "resource_id": f.ID.String(), "func_urn": f.ID.Version(v.Version), "func_name": f.ID.Name, "domain_id": "", "namespace": f.ID.Project,
 		"project_name": f.ID.Project, "package": f.ID.Package, "timeout": int64((v.Limits.Timeout + time.Second - 1) / time.Second), "memory_size": mb,
-		"cpu": mb*100/128 + 200, "code_type": a.CodeType, "code_filename": a.Filename, "code_size": v.Size, "digest": a.Digest, "version": v.Version,
+		"cpu": mb*100/128 + 200, "code_type": a.CodeType, "code_filename": a.Filename, "code_size": sizeOf(v), "digest": a.Digest, "version": v.Version,
 		"image_name": imageName(v), "xrole": v.Agency, "last_modified": zuluTime(v.DeployedAt), "strategy_config": object{"concurrency": f.MaxInstances, "concurrent_num": 1},
 		"long_time": false, "depend_list": []string{}, "depend_version_list": []string{}, "dependencies": []string{},
 	})
@@ -44,11 +44,11 @@ func imageName(v functions.Version) string {
 	return v.Version + "-" + v.DeployedAt.Time().UTC().Format("060102150405") + "@" + strings.TrimPrefix(v.Code.String(), "sha256:")[:5]
 }
 
-// showCodeOf is a version's code; without the module only what it is.
-func (s *Server) showCodeOf(f functions.Function, v functions.Version, module []byte) object {
+// showCodeOf is a version's code, a module or an archive; without it only what it is.
+func (s *Server) showCodeOf(f functions.Function, v functions.Version, code []byte) object {
 	all := s.show(f, v)
-	out := object{"func_code": object{"file": base64.StdEncoding.EncodeToString(module), "link": ""}}
-	if module == nil {
+	out := object{"func_code": object{"file": base64.StdEncoding.EncodeToString(code), "link": ""}}
+	if code == nil {
 		out["func_code"] = object{}
 	}
 	for _, name := range []string{

@@ -12,8 +12,9 @@ import (
 	"deed/projections/functions"
 )
 
-// deploy takes the module as the body and the limits as query parameters: timeout (a duration), fuel (units), memory and max_output (bytes,
-// or with KiB, MiB, GiB), env=NAME=VALUE as often as needed.
+// deploy takes the module as the body, or the module and the function's files as the parts of one, and the limits as query
+// parameters: timeout (a duration), fuel (units), memory and max_output (bytes, or with KiB, MiB, GiB), env=NAME=VALUE as
+// often as needed.
 func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := domain.CheckFunctionName(r.PathValue("name")); err != nil {
 		return err
@@ -54,11 +55,11 @@ func (s *Server) deploy(w http.ResponseWriter, r *http.Request) error {
 		}
 		env = append(env, domain.EnvVar{Name: k, Value: value})
 	}
-	module, err := body(w, r, maxModule, "the module")
+	c, err := code(w, r)
 	if err != nil {
 		return err
 	}
-	f, err := s.Door.Deploy(r.Context(), s.name(r), module, limits, env)
+	f, err := s.Door.Deploy(r.Context(), s.name(r), c, limits, env)
 	if err != nil {
 		return err
 	}

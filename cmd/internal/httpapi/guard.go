@@ -46,7 +46,8 @@ const headerProject = "X-Project-Id"
 
 // admit lets in who may make the call: the request that it returns knows its caller. With keys the body is read first, for
 // it is signed; without credentials that are known nobody's body is read.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, who who) (*http.Request, error) {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, t route) (*http.Request, error) {
+	who := t.who
 	if who == anybody {
 		return r, nil
 	}
@@ -56,7 +57,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who who) (*http.R
 	var b []byte
 	if s.Keyring.Any() {
 		var err error
-		if b, err = body(w, r, maxModule, "the body"); err != nil {
+		if b, err = body(w, r, max(t.most, maxModule), "the body"); err != nil {
 			return r, err
 		}
 		_ = r.Body.Close()

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
 	"deed/cmd/internal/access"
 	"deed/domain"
+	"deed/runtime/files"
 )
 
 type object = map[string]any
@@ -53,7 +55,11 @@ func Document(version string) map[string]any {
 			op["responses"].(object)[success(r)] = object{"description": "done", "content": object{"application/json": object{"schema": ref(schema)}}} //nolint:forcetypeassert // made above
 		}
 		if media, ok := bodies[r.method+" "+r.path]; ok {
-			op["requestBody"] = object{"content": object{media[0].(string): object{"schema": media[1]}}}
+			content := object{}
+			for name, schema := range media {
+				content[name] = object{"schema": schema}
+			}
+			op["requestBody"] = object{"content": content}
 		}
 		item[strings.ToLower(r.method)] = op
 	}
@@ -124,15 +130,25 @@ var answers = map[string]string{
 	"POST /v1/operations/{operation}/resume": "Operation", "POST /v1/operations/{operation}/stop": "Operation",
 }
 
-var bodies = map[string][2]any{
-	"PUT /v1/functions/{name}":              {"application/wasm", object{"type": "string", "format": "binary"}},
-	"POST /v1/functions/{name}/invocations": {"application/octet-stream", object{"type": "string", "format": "binary", "maxLength": domain.MaxPayload}},
-	"PUT /v1/functions/{name}/policy":       {"application/json", ref("Policy")},
-	"POST /v1/keys": {"application/json", object{"type": "object", "properties": object{
+var binary = object{"type": "string", "format": "binary"}
+
+// bodies are the media types that an operation takes, with their schemas.
+var bodies = map[string]object{
+	"PUT /v1/functions/{name}": {
+		"application/wasm": object{"type": "string", "format": "binary", "maxLength": maxModule},
+		"multipart/form-data": object{"type": "object", "required": []string{partModule}, "additionalProperties": false, "properties": object{
+			partModule: binary,
+			partFiles: object{"type": "string", "format": "binary", "maxLength": files.MaxArchive, "description": fmt.Sprintf(
+				"tar archive of what the function finds below /, read-only: at most %d regular files and directories, %d bytes of files together", files.MaxEntries, files.MaxBytes)},
+		}},
+	},
+	"POST /v1/functions/{name}/invocations": {"application/octet-stream": object{"type": "string", "format": "binary", "maxLength": domain.MaxPayload}},
+	"PUT /v1/functions/{name}/policy":       {"application/json": ref("Policy")},
+	"POST /v1/keys": {"application/json": object{"type": "object", "properties": object{
 		"projects": object{"type": "array", "items": object{"type": "string"}}, "operator": object{"type": "boolean"}, "note": object{"type": "string", "maxLength": 200},
 	}}},
-	"POST /v1/operations":              {"application/json", ref("NewOperation")},
-	"POST /v1/invocations/{id}/cancel": {"application/json", object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
+	"POST /v1/operations":              {"application/json": ref("NewOperation")},
+	"POST /v1/invocations/{id}/cancel": {"application/json": object{"type": "object", "properties": object{"force": object{"type": "boolean"}}}},
 }
 
 func schemas() object {
@@ -174,7 +190,7 @@ func schemas() object {
 			"on_success":                     str, "on_failure": str,
 		}},
 		"Function": object{"type": "object", "properties": object{
-			"name": str, "urn": str, "version": str, "digest": str, "size": num, "timeout_ms": num, "memory": num, "max_output": num, "fuel": num,
+			"name": str, "urn": str, "version": str, "digest": str, "size": num, "files": str, "files_size": num, "timeout_ms": num, "memory": num, "max_output": num, "fuel": num,
 			"env": object{"type": "object", "additionalProperties": str}, "deployed_at": str, "policy": ref("Policy"), "warnings": object{"type": "array", "items": str},
 		}},
 		"Invocation": object{"type": "object", "required": []string{"request_id", "status", "attempts", "requested_at"}, "properties": object{

@@ -70,13 +70,22 @@ func reply(w http.ResponseWriter, status int, v any) error {
 // body reads a body of at most limit bytes.
 func body(w http.ResponseWriter, r *http.Request, limit int, what string) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, domain.Reject(domain.CodeTooLarge, fmt.Sprintf("%s is too large; the limit is %d bytes (%d MiB)", what, limit, limit>>20), "")
-	}
 	if err != nil {
-		return nil, domain.Reject(domain.CodeInvalid, what+" could not be read: "+err.Error(), "")
+		return nil, unreadable(what, err)
 	}
 	return b, nil
+}
+
+// unreadable is the rejection of a body that could not be read, or was more than may be read.
+func unreadable(what string, err error) error {
+	if most := (*http.MaxBytesError)(nil); errors.As(err, &most) {
+		return tooLarge(what, int(most.Limit))
+	}
+	return domain.Reject(domain.CodeInvalid, what+" could not be read: "+err.Error(), "")
+}
+
+func tooLarge(what string, limit int) error {
+	return domain.Reject(domain.CodeTooLarge, fmt.Sprintf("%s is too large; the limit is %d bytes (%d MiB)", what, limit, limit>>20), "")
 }
 
 // strict decodes JSON and refuses members that nobody knows: a misspelt option must not be passed over in silence.

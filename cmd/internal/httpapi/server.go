@@ -32,7 +32,7 @@ type Server struct {
 // retryAfter is when a call that could not be taken may be made again, in seconds.
 const retryAfter = "1"
 
-// maxModule bounds the body of a deploy.
+// maxModule bounds a module.
 const maxModule = 32 << 20
 
 // who may make a call, once there are keys.
@@ -49,43 +49,44 @@ type route struct {
 	method, path, summary string
 	who                   who
 	handle                func(*Server, http.ResponseWriter, *http.Request) error
+	most                  int // bytes of its body, if that is more than a module
 }
 
 func routes() []route {
 	return []route{
-		{"PUT", "/v1/functions/{name}", "Deploy a new version of a function; the body is the module", tenants, (*Server).deploy},
-		{"GET", "/v1/functions", "List the functions", tenants, (*Server).functions},
-		{"GET", "/v1/functions/{name}", "Show a function", tenants, (*Server).function},
-		{"DELETE", "/v1/functions/{name}", "Delete a function", tenants, (*Server).deleteFunction},
-		{"PUT", "/v1/functions/{name}/policy", "Set the asynchronous policy", tenants, (*Server).setPolicy},
-		{"GET", "/v1/functions/{name}/policy", "Show the asynchronous policy", tenants, (*Server).policy},
-		{"DELETE", "/v1/functions/{name}/policy", "Unset the asynchronous policy", tenants, (*Server).unsetPolicy},
-		{"POST", "/v1/functions/{name}/invocations", "Invoke a function; the body is the event", tenants, (*Server).invoke},
-		{"GET", "/v1/invocations", "List invocations, newest first", tenants, (*Server).list},
-		{"GET", "/v1/invocations/{id}", "Show an invocation", tenants, (*Server).get},
-		{"GET", "/v1/invocations/{id}/result", "The bytes that the last attempt printed", tenants, (*Server).result},
-		{"GET", "/v1/invocations/{id}/events", "The events of an invocation, with how each was judged", tenants, (*Server).events},
-		{"GET", "/v1/invocations/{id}/stream", "The events of an invocation as they happen (server-sent events), up to its end", tenants, (*Server).stream},
-		{"POST", "/v1/invocations/{id}/cancel", "Ask that an invocation end", tenants, (*Server).cancel},
-		{"GET", "/v1/invocations/{id}/notification", "The bytes of the notification record that is owed, or was", tenants, (*Server).notification},
-		{"GET", "/v1/notifications", "List what outcomes owed, newest first", tenants, (*Server).notifications},
-		{"POST", "/v1/operations", "Redrive invocations, or deliver abandoned notifications again", tenants, (*Server).operate},
-		{"GET", "/v1/operations", "List operations, newest first", tenants, (*Server).operations},
-		{"GET", "/v1/operations/{operation}", "Show how far an operation is", tenants, (*Server).operation},
-		{"POST", "/v1/operations/{operation}/pause", "Stop an operation for the time being", tenants, (*Server).pause},
-		{"POST", "/v1/operations/{operation}/resume", "Let an operation go on", tenants, (*Server).resume},
-		{"POST", "/v1/operations/{operation}/stop", "End an operation", tenants, (*Server).stop},
-		{"GET", "/v1/stream", "All events as they happen (server-sent events)", tenants, (*Server).streamAll},
-		{"GET", "/v1/nodes", "Who owns which partition, and how far everything is", operators, (*Server).nodes},
-		{"GET", "/v1/log/undecodable", "Records of the log that could not be read", operators, (*Server).undecodable},
-		{"POST", "/v1/keys", "Make an access key; its secret is shown this once", operators, (*Server).createKey},
-		{"GET", "/v1/keys", "List the access keys", operators, (*Server).keys},
-		{"DELETE", "/v1/keys/{key}", "Revoke an access key", operators, (*Server).revokeKey},
-		{"GET", "/metrics", "Figures for Prometheus", operators, (*Server).metrics},
-		{"GET", "/v1/version", "What the server is", anybody, (*Server).version},
-		{"GET", "/openapi.json", "This API as an OpenAPI 3.1 document", anybody, (*Server).openapi},
-		{"GET", "/healthz", "Whether the process lives", anybody, (*Server).healthz},
-		{"GET", "/readyz", "Whether the node can serve", anybody, (*Server).readyz},
+		{"PUT", "/v1/functions/{name}", "Deploy a new version of a function; the body is the module, or the module and the function's files", tenants, (*Server).deploy, maxDeploy},
+		{"GET", "/v1/functions", "List the functions", tenants, (*Server).functions, 0},
+		{"GET", "/v1/functions/{name}", "Show a function", tenants, (*Server).function, 0},
+		{"DELETE", "/v1/functions/{name}", "Delete a function", tenants, (*Server).deleteFunction, 0},
+		{"PUT", "/v1/functions/{name}/policy", "Set the asynchronous policy", tenants, (*Server).setPolicy, 0},
+		{"GET", "/v1/functions/{name}/policy", "Show the asynchronous policy", tenants, (*Server).policy, 0},
+		{"DELETE", "/v1/functions/{name}/policy", "Unset the asynchronous policy", tenants, (*Server).unsetPolicy, 0},
+		{"POST", "/v1/functions/{name}/invocations", "Invoke a function; the body is the event", tenants, (*Server).invoke, 0},
+		{"GET", "/v1/invocations", "List invocations, newest first", tenants, (*Server).list, 0},
+		{"GET", "/v1/invocations/{id}", "Show an invocation", tenants, (*Server).get, 0},
+		{"GET", "/v1/invocations/{id}/result", "The bytes that the last attempt printed", tenants, (*Server).result, 0},
+		{"GET", "/v1/invocations/{id}/events", "The events of an invocation, with how each was judged", tenants, (*Server).events, 0},
+		{"GET", "/v1/invocations/{id}/stream", "The events of an invocation as they happen (server-sent events), up to its end", tenants, (*Server).stream, 0},
+		{"POST", "/v1/invocations/{id}/cancel", "Ask that an invocation end", tenants, (*Server).cancel, 0},
+		{"GET", "/v1/invocations/{id}/notification", "The bytes of the notification record that is owed, or was", tenants, (*Server).notification, 0},
+		{"GET", "/v1/notifications", "List what outcomes owed, newest first", tenants, (*Server).notifications, 0},
+		{"POST", "/v1/operations", "Redrive invocations, or deliver abandoned notifications again", tenants, (*Server).operate, 0},
+		{"GET", "/v1/operations", "List operations, newest first", tenants, (*Server).operations, 0},
+		{"GET", "/v1/operations/{operation}", "Show how far an operation is", tenants, (*Server).operation, 0},
+		{"POST", "/v1/operations/{operation}/pause", "Stop an operation for the time being", tenants, (*Server).pause, 0},
+		{"POST", "/v1/operations/{operation}/resume", "Let an operation go on", tenants, (*Server).resume, 0},
+		{"POST", "/v1/operations/{operation}/stop", "End an operation", tenants, (*Server).stop, 0},
+		{"GET", "/v1/stream", "All events as they happen (server-sent events)", tenants, (*Server).streamAll, 0},
+		{"GET", "/v1/nodes", "Who owns which partition, and how far everything is", operators, (*Server).nodes, 0},
+		{"GET", "/v1/log/undecodable", "Records of the log that could not be read", operators, (*Server).undecodable, 0},
+		{"POST", "/v1/keys", "Make an access key; its secret is shown this once", operators, (*Server).createKey, 0},
+		{"GET", "/v1/keys", "List the access keys", operators, (*Server).keys, 0},
+		{"DELETE", "/v1/keys/{key}", "Revoke an access key", operators, (*Server).revokeKey, 0},
+		{"GET", "/metrics", "Figures for Prometheus", operators, (*Server).metrics, 0},
+		{"GET", "/v1/version", "What the server is", anybody, (*Server).version, 0},
+		{"GET", "/openapi.json", "This API as an OpenAPI 3.1 document", anybody, (*Server).openapi, 0},
+		{"GET", "/healthz", "Whether the process lives", anybody, (*Server).healthz, 0},
+		{"GET", "/readyz", "Whether the node can serve", anybody, (*Server).readyz, 0},
 	}
 }
 
@@ -94,7 +95,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range routes() {
 		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
-			req, err := s.admit(w, req, r.who)
+			req, err := s.admit(w, req, r)
 			if err == nil {
 				err = r.handle(s, w, req)
 			}

@@ -126,6 +126,8 @@ type Function struct {
 	Version    string            `json:"version"`
 	Digest     string            `json:"digest"`
 	Size       int64             `json:"size"`
+	Files      string            `json:"files,omitempty"` // digest of their archive
+	FilesSize  int64             `json:"files_size,omitempty"`
 	TimeoutMS  int64             `json:"timeout_ms"`
 	Memory     int64             `json:"memory"`
 	MaxOutput  int64             `json:"max_output"`
@@ -149,6 +151,9 @@ func functionOf(f functions.Function) Function {
 	out := Function{
 		Name: f.ID.Name, URN: f.ID.Version(v.Version), Version: v.Version, Digest: v.Code.String(), Size: v.Size,
 		TimeoutMS: v.Limits.Timeout.Milliseconds(), Memory: v.Limits.Memory, MaxOutput: v.Limits.MaxOutput, Fuel: v.Limits.Fuel, DeployedAt: v.DeployedAt.String(),
+	}
+	if !v.Files.None() {
+		out.Files, out.FilesSize = v.Files.Digest.String(), v.Files.Size
 	}
 	for _, e := range v.Env {
 		if out.Env == nil {

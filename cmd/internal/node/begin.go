@@ -107,7 +107,7 @@ func (n *Node) begin(ctx context.Context) error {
 	n.group = n.cluster.Membership(topics.OwnersGroup(), topics.Invocations())
 	host, _ := os.Hostname()
 	n.deps = &worker.Deps{
-		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: &engine{n.host, n.blobs}, Blobs: n.blobs,
+		Log: n.metrics.timed(owners), Retry: retry.Projection{}, Notify: notify.Projection{}, Engine: n.engine, Blobs: n.blobs,
 		Sinks: sinks{objects: faulty(&object.Sink{Open: n.bucket}), streams: &stream.Sink{Cluster: n.Registry.Cluster().String(), Open: n.streams.open}}, Funcs: targets{n.Door, n}, Place: n.group,
 		Runs: n.runs, Tells: worker.NewPool(64, 16, 0),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),

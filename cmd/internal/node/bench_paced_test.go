@@ -11,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/domain/partition"
 	"deed/eventstore"
@@ -39,7 +40,7 @@ func BenchmarkPaced(b *testing.B) {
 func paced(b *testing.B, durability string, rate int) {
 	n := running(b, Config{Durability: durability, Logger: slog.New(slog.DiscardHandler)})
 	f := domain.NativeFunction("echo")
-	if _, err := n.Door.Deploy(b.Context(), f, wasmtest.Echo(), domain.DefaultLimits(), nil); err != nil {
+	if _, err := n.Door.Deploy(b.Context(), f, door.Code{Module: wasmtest.Echo()}, domain.DefaultLimits(), nil); err != nil {
 		b.Fatal(err)
 	}
 	at := &times{called: map[domain.InvocationID]time.Time{}, started: map[domain.InvocationID]time.Time{}, ended: map[domain.InvocationID]time.Time{}}
@@ -127,7 +128,7 @@ func paced(b *testing.B, durability string, rate int) {
 func BenchmarkFold(b *testing.B) {
 	n := running(b, Config{Durability: "process", Partitions: 1, Logger: slog.New(slog.DiscardHandler)})
 	f := domain.NativeFunction("echo")
-	if _, err := n.Door.Deploy(b.Context(), f, wasmtest.Echo(), domain.DefaultLimits(), nil); err != nil {
+	if _, err := n.Door.Deploy(b.Context(), f, door.Code{Module: wasmtest.Echo()}, domain.DefaultLimits(), nil); err != nil {
 		b.Fatal(err)
 	}
 	var clients sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/eventstore"
 	"deed/runtime/wasm/wasmtest"
@@ -58,7 +59,7 @@ func echo(b *testing.B, durability string) {
 	var c counts
 	n := running(b, Config{Durability: durability, Logger: slog.New(slog.DiscardHandler), wrapLog: func(l eventstore.Log) eventstore.Log { return counting{l, &c} }})
 	f := domain.NativeFunction("echo")
-	if _, err := n.Door.Deploy(b.Context(), f, wasmtest.Echo(), domain.DefaultLimits(), nil); err != nil {
+	if _, err := n.Door.Deploy(b.Context(), f, door.Code{Module: wasmtest.Echo()}, domain.DefaultLimits(), nil); err != nil {
 		b.Fatal(err)
 	}
 	event := []byte(`{"a":1,"b":"some text of an ordinary size, as events have it"}`)

@@ -8,6 +8,7 @@ import (
 
 	"deed/cmd/internal/door"
 	"deed/domain"
+	"deed/runtime/files"
 	"deed/runtime/wasm"
 	"deed/runtime/worker"
 )
@@ -15,29 +16,58 @@ import (
 // engine introduces the worker and the WebAssembly host to one another.
 type engine struct {
 	host  *wasm.Host
+	files *files.Shelf
 	blobs door.Blobs
 }
 
 var _ worker.Engine = (*engine)(nil)
 
-func (e *engine) Loaded(code domain.Digest) bool {
-	_, ok := e.host.Loaded(code)
+// shelfBytes bounds the files that a node keeps in memory. Those of the attempts that run are counted by the pool, too, and
+// stay for as long.
+const shelfBytes = 256 << 20
+
+func (e *engine) Loaded(c worker.Code) bool {
+	if !c.Files.None() {
+		if _, ok := e.files.Loaded(c.Files.Digest); !ok {
+			return false
+		}
+	}
+	_, ok := e.host.Loaded(c.Module)
 	return ok
 }
 
-func (e *engine) Load(ctx context.Context, code domain.Digest) error {
-	_, err := e.host.Load(ctx, code, func(ctx context.Context) ([]byte, error) { return e.blobs.Get(ctx, code) })
-	if bad := (*wasm.BadModuleError)(nil); errors.As(err, &bad) {
+func (e *engine) Load(ctx context.Context, c worker.Code) error {
+	_, _, err := e.load(ctx, c)
+	if unfit(err) {
 		return nil // Run will say so
 	}
 	return err
 }
 
+// load gives the module, and the files if there are any.
+func (e *engine) load(ctx context.Context, c worker.Code) (m *wasm.Module, tree *files.Tree, err error) {
+	get := func(d domain.Digest) func(context.Context) ([]byte, error) {
+		return func(ctx context.Context) ([]byte, error) { return e.blobs.Get(ctx, d) }
+	}
+	if !c.Files.None() {
+		if tree, err = e.files.Load(ctx, c.Files.Digest, get(c.Files.Digest)); err != nil {
+			return nil, nil, err
+		}
+	}
+	m, err = e.host.Load(ctx, c.Module, get(c.Module))
+	return m, tree, err
+}
+
+// unfit reports whether code was fetched and cannot run.
+func unfit(err error) bool {
+	return errors.As(err, new(*wasm.BadModuleError)) || errors.As(err, new(*domain.Rejection))
+}
+
 func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
-	m, err := e.host.Load(ctx, a.Code, func(ctx context.Context) ([]byte, error) { return e.blobs.Get(ctx, a.Code) })
+	m, tree, err := e.load(ctx, a.Code)
 	if err != nil {
 		kind := domain.FailedPlatform
-		if bad := (*wasm.BadModuleError)(nil); errors.As(err, &bad) {
+		if unfit(err) {
 			kind = domain.FailedBadModule
 		}
 		return domain.AttemptFailed{Kind: kind, Error: err.Error()}
@@ -60,7 +90,7 @@ func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
 		env[i] = [2]string{v.Name, v.Value}
 	}
 	out := m.Run(inner, wasm.Attempt{
-		Args: []string{a.Name}, Env: env, Event: a.Event, Limits: a.Limits,
+		Args: []string{a.Name}, Env: env, Event: a.Event, Files: tree, Limits: a.Limits,
 		Seed: sha256.Sum256(a.Seed[:]), Start: a.Start.Time(),
 	})
 	usage := domain.Usage{Duration: out.Duration.Truncate(time.Microsecond), PeakMemory: out.PeakMemory, Fuel: out.Fuel, Costs: wasm.Costs}
@@ -77,8 +107,8 @@ func (e *engine) Run(ctx context.Context, a worker.Attempt) domain.Event {
 // checker makes a module's refusal a rejection for the door.
 type checker struct{ host *wasm.Host }
 
-func (c checker) Check(ctx context.Context, module []byte, limits domain.Limits) error {
-	err := c.host.Check(ctx, module, limits)
+func (c checker) Check(ctx context.Context, module []byte, tree *files.Tree, limits domain.Limits) error {
+	err := c.host.Check(ctx, module, tree, limits)
 	if bad := (*wasm.BadModuleError)(nil); errors.As(err, &bad) {
 		return domain.Reject(domain.CodeInvalid, "the module is refused: "+bad.Reason, "Deed runs WASI preview 1 modules; in Go: GOOS=wasip1 GOARCH=wasm go build")
 	}

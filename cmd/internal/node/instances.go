@@ -6,6 +6,7 @@ import (
 	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/functions"
+	"deed/runtime/worker"
 )
 
 // targets is what owners ask of the registry.
@@ -74,22 +75,26 @@ func (n *Node) warm(id domain.FunctionID) {
 		n.host.Pin(id.String())
 		return
 	}
-	var codes [][sha256.Size]byte
+	var codes []worker.Code
 	for _, r := range f.Reserved {
 		if r.Count == 0 {
 			continue
 		}
 		for _, v := range reservedVersions(f, r.Qualifier) {
-			codes = append(codes, v.Code)
+			codes = append(codes, worker.Code{Module: v.Code, Files: v.Files})
 		}
 	}
-	n.host.Pin(id.String(), codes...)
+	pinned := make([][sha256.Size]byte, len(codes))
+	for i, code := range codes {
+		pinned[i] = code.Module
+	}
+	n.host.Pin(id.String(), pinned...)
 	if len(codes) == 0 {
 		return
 	}
 	n.readers.Go(func() {
 		for _, code := range codes {
-			if err := (&engine{n.host, n.blobs}).Load(n.run, code); err != nil && n.run.Err() == nil {
+			if err := n.engine.Load(n.run, code); err != nil && n.run.Err() == nil {
 				n.config.Logger.Warn("reserved code cannot be loaded; the first attempt will try again", "function", f.ID, "error", err)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"deed/domain"
 	"deed/projections/functions"
 	"deed/runtime/wasm/wasmtest"
+	"deed/runtime/worker"
 )
 
 // limit sets how many attempts of a function may run at once.
@@ -125,7 +126,7 @@ func TestReservedCodeStays(t *testing.T) {
 	reserve(1)
 	for i, want := range []bool{true, false} {
 		deploy(t, n, "other", wasmtest.Print(string(rune('a'+i)), 0), domain.DefaultLimits(), domain.Policy{})
-		if loaded := (&engine{n.host, n.blobs}).Loaded(domain.DigestOf(wasmtest.Echo())); loaded != want {
+		if loaded := n.engine.Loaded(worker.Code{Module: domain.DigestOf(wasmtest.Echo())}); loaded != want {
 			t.Errorf("the code of a reserved version is loaded: %t, with %d other deployments", loaded, i+1)
 		}
 		reserve(0)

@@ -116,6 +116,7 @@ func (m *metrics) watch(n *Node) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_modules_loaded", Help: "Compiled modules in memory."}, func() float64 { modules, _ := n.host.Resident(); return float64(modules) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_modules_bytes", Help: "About what the compiled modules in memory take."}, func() float64 { _, bytes := n.host.Resident(); return float64(bytes) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_deliveries_running", Help: "Deliveries to sinks that are under way on this node."}, func() float64 { return float64(n.deps.Tells.Running()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_files_bytes", Help: "Files of functions that this node keeps in memory."}, func() float64 { return float64(n.engine.files.Size()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "deed_undecodable_records_total", Help: "Records that this node could not read; deed log --undecodable lists them."}, func() float64 { return float64(n.poison.Count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "deed_ready", Help: "1 if the node can serve."}, func() float64 {
 			if n.Ready() != nil {

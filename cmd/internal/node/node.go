@@ -25,6 +25,7 @@ import (
 	"deed/projections/invocations"
 	"deed/projections/operations"
 	"deed/projections/poison"
+	"deed/runtime/files"
 	"deed/runtime/sink/object"
 	"deed/runtime/wasm"
 	"deed/runtime/worker"
@@ -47,6 +48,7 @@ type Node struct {
 	logsMu   sync.Mutex // guards logs while the node opens
 	logs     []eventstore.Log
 	host     *wasm.Host
+	engine   *engine
 	blobs    *blob.Store
 	keys     *keys.Store // nil with a cluster
 	lock     *os.File
@@ -190,6 +192,7 @@ func (n *Node) openStores(ctx context.Context) (err error) {
 	n.host, err = wasm.Open(ctx, wasm.Config{
 		CacheDir: filepath.Join(c.Data, "compiled"), CodeBudget: forCode(c.Memory), SnapshotBudget: forSnapshots(c.Memory),
 	})
+	n.engine = &engine{n.host, files.NewShelf(shelfBytes), n.blobs}
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"deed/cmd/internal/door"
 	"deed/domain"
 	"deed/projections/invocations"
 	"deed/runtime/wasm/wasmtest"
@@ -69,7 +70,7 @@ func runningUntil(t testing.TB, c Config) (*Node, func()) {
 func deploy(t testing.TB, n *Node, name string, module []byte, limits domain.Limits, p domain.Policy) domain.FunctionID {
 	t.Helper()
 	f := domain.NativeFunction(name)
-	if _, err := n.Door.Deploy(t.Context(), f, module, limits, nil); err != nil {
+	if _, err := n.Door.Deploy(t.Context(), f, door.Code{Module: module}, limits, nil); err != nil {
 		t.Fatal(err)
 	}
 	if p.Set {
@@ -152,7 +153,7 @@ func TestChain(t *testing.T) {
 	} {
 		for i := 17; i >= 0; i-- {
 			f := domain.NativeFunction(fmt.Sprintf("%s%d", c.example, i))
-			if _, err := n.Door.Deploy(t.Context(), f, c.module, domain.DefaultLimits(), nil); err != nil {
+			if _, err := n.Door.Deploy(t.Context(), f, door.Code{Module: c.module}, domain.DefaultLimits(), nil); err != nil {
 				t.Fatal(err)
 			}
 			if i < 17 {

@@ -1,0 +1,4 @@
+package main
+
+//go:wasmexport deed_run
+func deedRun() int32 { return int32(run()) }
