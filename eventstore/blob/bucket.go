@@ -23,6 +23,7 @@ type place interface {
 	writeIfAbsent(ctx context.Context, key string, data []byte) (created bool, err error)
 	read(ctx context.Context, key string) ([]byte, error)
 	size(ctx context.Context, key string) (int64, error)
+	list(ctx context.Context, prefix string, fn func(key string, size int64) error) error
 	settle(key string) error // makes durable what is there
 	close() error
 }
@@ -80,6 +81,15 @@ func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
 		return 0, fmt.Errorf("look for %s: %w", key, err)
 	}
 	return n, nil
+}
+
+// List calls fn for every object whose key begins with the prefix, in the order of keys, and stops at its first error, which
+// it returns. What is written or removed meanwhile may be missed. An object that is being written is not there yet.
+func (b *Bucket) List(ctx context.Context, prefix string, fn func(key string, size int64) error) error {
+	if err := b.place.list(ctx, prefix, fn); err != nil {
+		return fmt.Errorf("list %q: %w", prefix, err)
+	}
+	return nil
 }
 
 // Close releases the bucket. What was written is durable already.

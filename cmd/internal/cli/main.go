@@ -112,7 +112,7 @@ func (e *env) root() *cobra.Command {
 	c.PersistentFlags().BoolVar(&e.json, "json", false, "print JSON")
 	c.AddCommand(
 		e.demo(), e.serve(), e.deploy(), e.deleteFunction(), e.functions(), e.policy(), e.invoke(), e.get(), e.list(),
-		e.history(), e.watch(), e.cancel(), e.redrive(), e.operations(), e.notifications(), e.nodes(), e.keys(), e.log(), e.version(),
+		e.history(), e.watch(), e.cancel(), e.redrive(), e.operations(), e.notifications(), e.reconcile(), e.nodes(), e.keys(), e.log(), e.version(),
 	)
 	return c
 }

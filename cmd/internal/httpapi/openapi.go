@@ -104,6 +104,11 @@ var queries = map[string][][3]string{
 		{headerKey, "header", "1 to 255 printable ASCII characters, bare or quoted: for 24 hours the same call with the same key makes no second invocation; another call is answered with 409. " + headerReplayed + ": true says that an earlier call was accepted"},
 	},
 	"GET /v1/invocations/{id}": {{"Prefer", "header", "wait=SECONDS waits for the outcome"}},
+	"GET /v1/reconcile": {
+		{"function", "query", "name of a function"},
+		{"since", "query", "of invocations accepted at or after that time (RFC 3339)"},
+		{"until", "query", "of invocations accepted at or before that time"},
+	},
 	"GET /v1/notifications": {
 		{"function", "query", "name of a function"},
 		{"status", "query", "owed, delivered, abandoned or redelivered"},
@@ -126,7 +131,7 @@ var answers = map[string]string{
 	"PUT /v1/functions/{name}": "Function", "GET /v1/functions/{name}": "Function", "PUT /v1/functions/{name}/policy": "Function",
 	"GET /v1/functions/{name}/policy": "Policy", "POST /v1/functions/{name}/invocations": "Accepted", "GET /v1/invocations/{id}": "Invocation",
 	"POST /v1/invocations/{id}/cancel": "Accepted", "GET /v1/nodes": "Nodes", "POST /v1/keys": "Key",
-	"POST /v1/operations": "Operation", "GET /v1/operations/{operation}": "Operation", "POST /v1/operations/{operation}/pause": "Operation",
+	"GET /v1/reconcile": "Reconciliation", "POST /v1/operations": "Operation", "GET /v1/operations/{operation}": "Operation", "POST /v1/operations/{operation}/pause": "Operation",
 	"POST /v1/operations/{operation}/resume": "Operation", "POST /v1/operations/{operation}/stop": "Operation",
 }
 
@@ -169,6 +174,13 @@ func schemas() object {
 		"Key": object{"type": "object", "properties": object{
 			"access_key": str, "secret_key": str, "token": str, "projects": object{"type": "array", "items": str}, "operator": object{"type": "boolean"},
 			"note": str, "created_at": str, "revoked_at": str,
+		}},
+		"Reconciliation": object{"type": "object", "properties": object{
+			"agrees": object{"type": "boolean"}, "ended": num, "untold": num, "owed": num, "pending": num, "delivered": num, "abandoned": num, "redelivered": num,
+			"verified": num, "doubled": num, "older": object{"type": "boolean"}, "not_listed": num, "uncovered": object{"type": "array", "items": str},
+			"findings": object{"type": "array", "items": object{"type": "object", "properties": object{
+				"request_id": str, "sink": str, "what": object{"enum": []string{"missing", "different", "extra", "unreached"}}, "where": str, "words": str,
+			}}},
 		}},
 		"NewOperation": object{"type": "object", "required": []string{"kind"}, "properties": object{
 			"kind": object{"enum": []string{string(domain.Redrive), string(domain.Renotify)}}, "ids": object{"type": "array", "items": str, "maxItems": domain.MaxListed},

@@ -9,6 +9,7 @@ import (
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
 	"deed/cmd/internal/operator"
+	"deed/cmd/internal/reconcile"
 	"deed/domain"
 	"deed/projections/functions"
 	"deed/projections/invocations"
@@ -21,6 +22,7 @@ type Server struct {
 	Model    *invocations.Model
 	Operator Operator
 	Again    *operator.Operator // of redrives
+	Compare  *reconcile.Reconciler
 	Keyring  *access.Keyring
 	Keys     Keys
 	Ready    func() error // why the node cannot serve; nil if it can
@@ -70,6 +72,7 @@ func routes() []route {
 		{"POST", "/v1/invocations/{id}/cancel", "Ask that an invocation end", tenants, (*Server).cancel, 0},
 		{"GET", "/v1/invocations/{id}/notification", "The bytes of the notification record that is owed, or was", tenants, (*Server).notification, 0},
 		{"GET", "/v1/notifications", "List what outcomes owed, newest first", tenants, (*Server).notifications, 0},
+		{"GET", "/v1/reconcile", "Compare what was owed with the receipts and with what the sinks hold", tenants, (*Server).reconcile, 0},
 		{"POST", "/v1/operations", "Redrive invocations, or deliver abandoned notifications again", tenants, (*Server).operate, 0},
 		{"GET", "/v1/operations", "List operations, newest first", tenants, (*Server).operations, 0},
 		{"GET", "/v1/operations/{operation}", "Show how far an operation is", tenants, (*Server).operation, 0},

@@ -10,6 +10,7 @@ import (
 
 	"deed/cmd/internal/door"
 	"deed/cmd/internal/operator"
+	"deed/cmd/internal/reconcile"
 	"deed/domain"
 	"deed/eventstore"
 	"deed/projections"
@@ -115,6 +116,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Alarm: n.alarm, Skewed: n.skewed, Acts: n.share, Point: point, Seen: n.metrics.seen,
 	}
 	n.Operator = &operator.Operator{Door: n.Door, Rows: n.Model, Model: n.Operations, Sink: n.deps.Sinks, Logger: n.config.Logger}
+	n.Reconciler = &reconcile.Reconciler{Door: n.Door, Registry: n.Registry, Rows: n.Model, Again: n.Operations, Places: places{n}}
 	if err := n.grow(ctx); err != nil {
 		return err
 	}

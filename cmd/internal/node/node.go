@@ -16,6 +16,7 @@ import (
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
 	"deed/cmd/internal/operator"
+	"deed/cmd/internal/reconcile"
 	"deed/eventstore"
 	"deed/eventstore/blob"
 	"deed/eventstore/embedded"
@@ -39,6 +40,7 @@ type Node struct {
 
 	Operations *operations.Model
 	Operator   *operator.Operator
+	Reconciler *reconcile.Reconciler
 	Keyring    *access.Keyring
 	config     Config
 
@@ -255,7 +257,9 @@ func (n *Node) Ready() error {
 
 // bucket opens the bucket of obs://name. With the default store, which is one of many things in the data directory, that is
 // objects/name beside it.
-func (n *Node) bucket(name string) (object.Bucket, error) {
+func (n *Node) bucket(name string) (object.Bucket, error) { return n.openBucket(name) }
+
+func (n *Node) openBucket(name string) (*blob.Bucket, error) {
 	if b, ok := n.buckets.Load(name); ok {
 		return b.(*blob.Bucket), nil //nolint:forcetypeassert // nothing else is stored
 	}
