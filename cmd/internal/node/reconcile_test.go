@@ -13,6 +13,7 @@ import (
 	"deed/cmd/internal/reconcile"
 	"deed/domain"
 	"deed/eventstore"
+	"deed/projections/invocations"
 	"deed/runtime/sink/object"
 	"deed/runtime/wasm/wasmtest"
 )
@@ -42,13 +43,18 @@ func TestReconcile(t *testing.T) {
 		p.OnSuccess, p.OnFailure = target, target
 		return p
 	}
-	deploy(t, n, "next", wasmtest.Echo(), domain.DefaultLimits(), within)
+	next := deploy(t, n, "next", wasmtest.Echo(), domain.DefaultLimits(), within)
 	objects := deploy(t, n, "objects", wasmtest.Echo(), domain.DefaultLimits(), to("obs://told/some"))
 	messages := deploy(t, n, "messages", wasmtest.Echo(), domain.DefaultLimits(), to("dis:orders"))
 	calls := deploy(t, n, "calls", wasmtest.Echo(), domain.DefaultLimits(), to("function:next"))
 	deploy(t, n, "silent", wasmtest.Echo(), domain.DefaultLimits(), domain.Policy{})
 	inObjects, inMessages := accept(t, n, objects, 5), accept(t, n, messages, 5)
 	settled(t, n, slices.Concat(inObjects, inMessages, accept(t, n, calls, 5)))
+	var children []domain.InvocationID
+	for _, row := range n.Model.List(invocations.Filter{Function: next}) {
+		children = append(children, row.State.ID)
+	}
+	settled(t, n, children)
 
 	project := reconcile.Selection{Project: domain.NativeProject}
 	r, err := n.Reconciler.Run(t.Context(), project)
