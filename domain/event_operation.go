@@ -54,6 +54,14 @@ type (
 		By string
 	}
 
+	// NotificationsFed says how far deed.notifications is where nothing was owed for long: all that was owed in the partition
+	// before Upto was copied, and a fold that begins at Marker knows what is not settled there.
+	NotificationsFed struct {
+		Partition int
+		Upto      int64
+		Marker    int64
+	}
+
 	// OperationEnded is the last of it.
 	OperationEnded struct {
 		ID     UUID
@@ -116,6 +124,7 @@ func (OperationSettled) Type() string   { return "OperationSettled" }  //nolint:
 func (OperationPaused) Type() string    { return "OperationPaused" }   //nolint:revive // as above
 func (OperationResumed) Type() string   { return "OperationResumed" }  //nolint:revive // as above
 func (OperationEnded) Type() string     { return "OperationEnded" }    //nolint:revive // as above
+func (NotificationsFed) Type() string   { return "NotificationsFed" }  //nolint:revive // as above
 
 func (OperationRequested) event() {}
 func (OperationPlanned) event()   {}
@@ -124,3 +133,4 @@ func (OperationSettled) event()   {}
 func (OperationPaused) event()    {}
 func (OperationResumed) event()   {}
 func (OperationEnded) event()     {}
+func (NotificationsFed) event()   {}

@@ -112,6 +112,7 @@ func catalogue() map[string]domain.Record {
 		"OperationPlanned":       domain.OperationPlanned{ID: op, Total: 17, Already: 2, Open: 1, Older: true},
 		"OperationAdvanced":      domain.OperationAdvanced{ID: op, Step: 1, Old: []domain.InvocationID{testID, child.ID}, New: []domain.InvocationID{child.ID, testID}},
 		"OperationSettled":       domain.OperationSettled{ID: op, Step: 1, Problems: []string{"", "gone"}, Places: []string{"bucket/a", ""}},
+		"NotificationsFed":       domain.NotificationsFed{Partition: 3, Upto: 70_000, Marker: 61_234},
 		"OperationPaused":        domain.OperationPaused{ID: op, By: "cli"},
 		"OperationResumed":       domain.OperationResumed{ID: op, By: "cli"},
 		"OperationEnded":         domain.OperationEnded{ID: op, By: "cli", Reason: "stopped"},

@@ -22,6 +22,9 @@ func (t Topics) Functions() string { return t.prefix() + ".functions" }
 // Operations is the topic of operations on many invocations: one partition, every record kept.
 func (t Topics) Operations() string { return t.prefix() + ".operations" }
 
+// Notifications is the topic of notification records alone, with as many partitions as that of invocations.
+func (t Topics) Notifications() string { return t.prefix() + ".notifications" }
+
 // OperatorsGroup is the consumer group of which one node carries operations out.
 func (t Topics) OperatorsGroup() string { return t.prefix() + ".operators" }
 
@@ -78,7 +81,7 @@ func eventName(ceType string) string {
 func source(cluster string, r *domain.Record) string {
 	project := r.Project
 	switch e := r.Event.(type) {
-	case domain.PartitionOwned, domain.ClusterFormed, domain.KeyCreated, domain.KeyRevoked:
+	case domain.PartitionOwned, domain.ClusterFormed, domain.KeyCreated, domain.KeyRevoked, domain.NotificationsFed:
 		return "/deed/" + cluster
 	case domain.InvocationRequested:
 		project = e.Function.Project

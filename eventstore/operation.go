@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"deed/domain"
@@ -9,6 +10,9 @@ import (
 
 // subjectOperation is what the subjects of deed.operations begin with, before the operation's id.
 const subjectOperation = "operation/"
+
+// subjectFed is what the subject of NotificationsFed begins with, before the partition.
+const subjectFed = "partition/"
 
 // operationID is the operation that an event of deed.operations is about.
 func operationID(e domain.Event) (domain.UUID, bool) {
@@ -59,6 +63,9 @@ func (o *object) operation(e domain.Event) {
 		o.opt("by", e.By)
 	case domain.OperationResumed:
 		o.opt("by", e.By)
+	case domain.NotificationsFed:
+		o.num("upto", e.Upto)
+		o.num("marker", e.Marker)
 	case domain.OperationEnded:
 		o.opt("by", e.By)
 		o.opt("reason", e.Reason)
@@ -126,6 +133,15 @@ var operationDecoders = map[string]func(*body, []byte) (domain.Event, error){
 	"OperationResumed": func(b *body, v []byte) (domain.Event, error) {
 		var e domain.OperationResumed
 		err := orNil(b.operation(&e.ID), fields{"by": b.str(&e.By)}.read(v))
+		return e, err
+	},
+	"NotificationsFed": func(b *body, v []byte) (domain.Event, error) {
+		var e domain.NotificationsFed
+		var partition string
+		err := orNil(b.named(subjectFed, &partition), fields{"upto": b.num(&e.Upto), "marker": b.num(&e.Marker)}.read(v, "upto", "marker"))
+		if err == nil {
+			e.Partition, err = strconv.Atoi(partition)
+		}
 		return e, err
 	},
 	"OperationEnded": func(b *body, v []byte) (domain.Event, error) {

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"deed/domain"
@@ -27,6 +28,9 @@ func registrySubject(e domain.Event) (string, bool) {
 	case domain.KeyRevoked:
 		return subjectKey + e.Access, true
 	default:
+		if fed, ok := e.(domain.NotificationsFed); ok {
+			return subjectFed + strconv.Itoa(fed.Partition), true
+		}
 		if id, ok := operationID(e); ok {
 			return subjectOperation + id.String(), true
 		}

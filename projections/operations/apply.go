@@ -53,6 +53,12 @@ func (m *Model) apply(rec domain.Record) error {
 			o.Ended, o.EndedBy, o.Reason, o.EndedAt = true, e.By, e.Reason, rec.At
 			return nil
 		})
+	case domain.NotificationsFed:
+		if before := m.fed[e.Partition]; e.Upto < before.Upto || e.Marker > e.Upto {
+			return domain.Reject(domain.CodeConflict, fmt.Sprintf("deed.notifications is further in partition %d: at %d", e.Partition, before.Upto), "")
+		}
+		m.fed[e.Partition] = e
+		return nil
 	default:
 		if rec.Problem != "" {
 			return fmt.Errorf("undecodable: %s", rec.Problem)

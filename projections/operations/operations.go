@@ -59,6 +59,7 @@ type Model struct {
 	order      []domain.UUID
 	redriven   map[domain.InvocationID]domain.InvocationID // old → new, of every redrive there ever was: 32 bytes each
 	retold     map[domain.InvocationID]string              // whose abandoned notification was delivered again, and where
+	fed        map[int]domain.NotificationsFed
 	next       int64
 	version    int64
 	verdicts   map[domain.UUID]func(error)
@@ -68,7 +69,7 @@ type Model struct {
 // New is an empty fold.
 func New() *Model {
 	return &Model{
-		operations: map[domain.UUID]*Operation{}, redriven: map[domain.InvocationID]domain.InvocationID{}, retold: map[domain.InvocationID]string{},
+		operations: map[domain.UUID]*Operation{}, redriven: map[domain.InvocationID]domain.InvocationID{}, retold: map[domain.InvocationID]string{}, fed: map[int]domain.NotificationsFed{},
 		verdicts: map[domain.UUID]func(error){}, changed: make(chan struct{}),
 	}
 }
@@ -139,6 +140,17 @@ func (m *Model) Pending() []Operation {
 		}
 	}
 	return out
+}
+
+// Fed is how far deed.notifications is in a partition, as was noted last.
+func (m *Model) Fed(partition int) domain.NotificationsFed {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	at, ok := m.fed[partition]
+	if !ok {
+		at = domain.NotificationsFed{Partition: partition, Marker: -1}
+	}
+	return at
 }
 
 // Redriven is what an invocation was redriven as.

@@ -42,6 +42,9 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.cluster.EnsureTopic(ctx, topics.Operations(), 1); err != nil {
 		return err
 	}
+	if err := n.cluster.EnsureTopic(ctx, topics.Notifications(), n.config.Partitions); err != nil {
+		return err
+	}
 	if err := n.examine(ctx, topics.Invocations(), topics.Functions(), topics.Operations()); err != nil {
 		return err
 	}
@@ -55,6 +58,9 @@ func (n *Node) begin(ctx context.Context) error {
 	}
 	registry, err := n.openLog(topics.Functions())
 	if err != nil {
+		return err
+	}
+	if n.notices, err = n.openLog(topics.Notifications()); err != nil {
 		return err
 	}
 	operating, err := n.openLog(topics.Operations())
@@ -113,7 +119,7 @@ func (n *Node) begin(ctx context.Context) error {
 		Runs: n.runs, Tells: worker.NewPool(64, 16, 0),
 		Cluster: n.Registry.Cluster().String(), Group: topics.OwnersGroup(), Node: fmt.Sprintf("%s/%d", host, os.Getpid()),
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
-		Alarm: n.alarm, Skewed: n.skewed, Acts: n.share, Point: point, Seen: n.metrics.seen,
+		Alarm: n.alarm, Skewed: n.skewed, Acts: n.acting, Point: point, Seen: n.metrics.seen,
 	}
 	n.Operator = &operator.Operator{Door: n.Door, Rows: n.Model, Model: n.Operations, Sink: n.deps.Sinks, Logger: n.config.Logger}
 	n.Reconciler = &reconcile.Reconciler{Door: n.Door, Registry: n.Registry, Rows: n.Model, Again: n.Operations, Places: places{n}}

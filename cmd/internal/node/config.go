@@ -76,10 +76,12 @@ type Config struct {
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 
-	ownBlob bool
-	growTo  int
-	retain  time.Duration                       // how long records are kept once the owners need them no more; 0: for ever
-	wrapLog func(eventstore.Log) eventstore.Log // benchmarks count with it
+	ownBlob  bool
+	growTo   int
+	retain   time.Duration // how long records are kept once the owners need them no more; 0: for ever
+	feedMost int           // tests make them small
+	feedIdle int64
+	wrapLog  func(eventstore.Log) eventstore.Log // benchmarks count with it
 }
 
 // DefaultMaxOpen bounds what a node holds in memory: an open invocation takes about four kilobytes.

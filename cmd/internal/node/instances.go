@@ -33,6 +33,12 @@ func (t targets) MaxInstances(f domain.FunctionID) int {
 	return max(1, (most*owned+all-1)/max(all, 1))
 }
 
+// acting is told when the node begins to act on a partition, or ceases to.
+func (n *Node) acting() {
+	n.share()
+	n.eachPart(func(_ int, p *part) { p.feed.poke() })
+}
+
 // share gives functions the share of their limits that is due with the partitions that the node owns now. What waits for a
 // larger one is not asked for again by anything else.
 func (n *Node) share() {

@@ -86,6 +86,7 @@ type Node struct {
 
 	buckets sync.Map // name → *blob.Bucket
 	streams *streams
+	notices eventstore.Log // deed.notifications
 }
 
 // Region is the region of functions that are made here.

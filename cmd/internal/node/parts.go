@@ -16,6 +16,7 @@ import (
 type part struct {
 	tail  *projections.Tail
 	owner *worker.Owner
+	feed  *feed
 	start int64 // where the tail began
 }
 
@@ -72,17 +73,23 @@ func (n *Node) openPart(ctx context.Context, p int, log eventstore.Log) error {
 	behind := begin > first.Next() // asked now: where it is not, the tail goes on with first
 	n.Model.Begin(p, begin, behind)
 	relay := &relay{}
-	tail := projections.NewTail(log, p, fold, n, n.poison, n.Model, relay)
+	feed, err := n.newFeed(ctx, p, log)
+	if err != nil {
+		return err
+	}
+	tail := projections.NewTail(log, p, fold, n, n.poison, n.Model, feed, relay)
 	relay.owner = worker.NewOwner(n.deps, p, tail)
+	feed.tail, feed.acts = tail, relay.owner.Acting
 	n.partsMu.Lock()
 	for len(n.parts) <= p {
 		n.parts = append(slices.Clip(n.parts), nil) // readers hold the old slice
 	}
 	parts := append([]*part(nil), n.parts...)
-	parts[p] = &part{tail: tail, owner: relay.owner, start: begin}
+	parts[p] = &part{tail: tail, owner: relay.owner, feed: feed, start: begin}
 	n.parts = parts
 	n.partsMu.Unlock()
 	n.goRead(func() error { return tail.Run(n.run) })
+	n.readers.Go(func() { feed.run(n.run) })
 	if behind {
 		n.goRead(func() error {
 			defer n.Model.Complete(p)
