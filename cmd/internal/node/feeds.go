@@ -45,7 +45,7 @@ func (n *Node) newFeed(ctx context.Context, p int, log eventstore.Log) (*feed, e
 				n.config.Logger.Debug("notifications are copied from the log again", "partition", p)
 				return
 			}
-			n.config.Logger.Warn("notifications are not copied to "+n.topics().Notifications()+"; trying again", "partition", p, "error", err)
+			n.config.Logger.Warn("notifications are not copied; trying again", "topic", n.topics().Notifications(), "partition", p, "error", err)
 		},
 		most: cmp.Or(n.config.feedMost, feedMost), idle: cmp.Or(n.config.feedIdle, feedIdle),
 		wake: make(chan struct{}, 1),
