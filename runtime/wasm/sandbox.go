@@ -15,10 +15,11 @@ import (
 // sandbox is everything a guest can reach. One serves one attempt at a time and is then used again: its configuration
 // holds its own readers, writers and clock, so an attempt adds nothing to it.
 type sandbox struct {
-	ctx    context.Context // of the attempt; done when the guest must stop
-	args   []string        // of the attempt
-	env    [][2]string     // of the attempt, with those of its context
-	config wazero.ModuleConfig
+	ctx     context.Context // of the attempt; done when the guest must stop
+	timeout time.Duration   // of the attempt
+	args    []string        // of the attempt
+	env     [][2]string     // of the attempt, with those of its context
+	config  wazero.ModuleConfig
 
 	stdin  bytes.Reader
 	stdout output
@@ -45,7 +46,7 @@ func newSandbox(pool *slabs) *sandbox {
 }
 
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
-	s.ctx, s.args, s.env = ctx, a.Args, a.Env
+	s.ctx, s.timeout, s.args, s.env = ctx, a.Limits.Timeout, a.Args, a.Env
 	s.stdin.Reset(a.Event)
 	s.stdout = output{limit: int(a.Limits.MaxOutput)}
 	s.stderr.reset()
@@ -132,14 +133,14 @@ func (c *clock) monotonic() int64 {
 type output struct {
 	b     []byte
 	limit int
-	over  bool
+	over  int // bytes that it would hold with the write that passed the limit; 0 before
 }
 
 var _ io.Writer = (*output)(nil)
 
 func (o *output) Write(p []byte) (int, error) {
 	if len(p) > o.limit-len(o.b) {
-		o.over = true
+		o.over = len(o.b) + len(p)
 		panic(errStopped)
 	}
 	o.b = append(o.b, p...)

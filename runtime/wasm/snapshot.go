@@ -140,7 +140,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	if _, err := mod.ExportedFunction(initializeName).Call(box.within(ctx)); err != nil || ctx.Err() != nil {
 		return nil
 	}
-	if box.reached || box.memory.refused || box.memory.peak == 0 {
+	if box.reached || box.memory.refused > 0 || box.memory.peak == 0 {
 		return nil
 	}
 	box.measure(mod)
