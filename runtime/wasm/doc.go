@@ -2,10 +2,11 @@
 //
 // A function is a WASI preview 1 command: its event arrives on standard input, its result leaves on standard output, its
 // log on standard error, and exit code 0 is success. Or it is a reactor, which exports deed_run, of type () -> i32, and its
-// memory: _initialize is called when there is one, then deed_run, whose result is the exit code. Every attempt gets a new instance, so nothing a guest leaves behind
-// is seen by another. A guest has no network and no files (opening one gives a plain error, not a trap), and no clock and
-// no chance but those it is given: the clock starts at Attempt.Start and moves by clockStep with each reading and by what
-// the guest slept; random bytes come from Attempt.Seed. The same module, attempt and architecture give the same bytes.
+// memory: _initialize is called when there is one, then deed_run, whose result is the exit code. Every attempt gets a new
+// instance, so nothing a guest leaves behind is seen by another. A guest has no network and no files (opening one gives a
+// plain error, not a trap), and no clock and no chance but those it is given: the clock starts at Attempt.Start and moves by
+// clockStep with each reading and by what the guest slept; random bytes come from Attempt.Seed. The same module and attempt
+// give the same bytes, also of floating-point numbers: every NaN that arithmetic gives is made the same one.
 //
 // What a reactor's initialisation leaves behind is kept and used again, if it is sound to: see snapshot. Its clock and its
 // random bytes are the same in every attempt.
