@@ -59,8 +59,11 @@ type walker struct {
 	entries        map[string]int // indexes of those exported functions that a host calls
 	memoryExported bool
 
+	tables             []uint32 // entries of each at the start
 	tableMin, tableMax uint64
 	unbounded          bool // a table has no maximum
+
+	globals []constant
 
 	elements, locals, names int
 	churn                   int

@@ -118,6 +118,19 @@ func TestRefused(t *testing.T) {
 		{"wrong types", with(func(p *Parts) { p.Code[0] = Body(Const(1)) }), "malformed"},
 		{"start function that traps", with(func(p *Parts) { p.Code[0] = Body(Op(0)); p.Start = U(Start) }), "cannot be instantiated: trapped: unreachable"},
 		{"start function that exits", with(func(p *Parts) { p.Code[0] = Body(Const(1), Call(ProcExit)); p.Start = U(Start) }), "cannot be instantiated: exited"},
+		{"elements outside their table", with(func(p *Parts) {
+			p.Tables = [][]byte{table(0, U(3))}
+			p.Elements = [][]byte{Join([]byte{0}, Const(2), []byte{0x0b}, Vector(U(Start), U(Start)))}
+		}), "puts 2 entries at 2 into a table of 3"},
+		{"elements far outside", with(func(p *Parts) {
+			p.Tables = [][]byte{table(0, U(3))}
+			p.Elements = [][]byte{Join([]byte{0}, Const(-1), []byte{0x0b}, Vector(U(Start)))}
+		}), "puts 1 entries at 4294967295 into a table of 3"},
+		{"elements outside by a calculation", with(func(p *Parts) {
+			p.Tables = [][]byte{table(0, U(1)), table(0, U(20))}
+			p.Globals = [][]byte{Join([]byte{I32, 0}, Const(7), []byte{0x0b})}
+			p.Elements = [][]byte{Join([]byte{2, 1, 0x23, 0}, Const(3), Op(0x6c), Const(1), Op(0x6b, 0x0b, 0), Vector(U(Start)))}
+		}), "puts 1 entries at 20 into a table of 20"},
 		{"data outside memory", with(func(p *Parts) { p.Data = [][]byte{Data(1<<16, "x")} }), "cannot be instantiated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,11 +147,17 @@ func TestAccepted(t *testing.T) {
 	h := open(t)
 	tables := CommandParts(1, []byte{0xd0, 0x70, 0x41, 1, 0xfc, 15, 0, 0x1a})
 	tables.Tables = [][]byte{{0x70, 1, 1, 100}}
+	full := CommandParts(1)
+	full.Tables = [][]byte{{0x70, 0, 1}, {0x70, 0, 20}}
+	full.Globals = [][]byte{Join([]byte{I32, 0}, Const(7), []byte{0x0b})}
+	full.Elements = [][]byte{
+		Join([]byte{2, 1, 0x23, 0}, Const(3), Op(0x6c), Const(2), Op(0x6b, 0x0b, 0), Vector(U(Start))), Join([]byte{0}, Const(1), []byte{0x0b}, Vector()),
+	}
 	vectors := CommandParts(1, Op(0xfd, 12), make([]byte, 16), Op(0xfd, 12), make([]byte, 16), Op(0xfd, 13), make([]byte, 16), Op(0xfd, 21, 3), Drop())
 	for name, module := range map[string][]byte{
 		"echo": Echo(), "spin": Spin(), "trap": Trap(), "exit": Exit(1), "grow": Grow(), "sleep": Sleep(1),
 		"recurse": Recurse(), "flood": Flood(1, 1), "print": Print("x", 1),
-		"bounded tables": tables.Bytes(), "vectors": vectors.Bytes(),
+		"bounded tables": tables.Bytes(), "full tables": full.Bytes(), "vectors": vectors.Bytes(),
 		"custom sections": Join(Echo(), Section(0, Join(Name("x"), []byte("anything"))),
 			Section(0, Join(Name("name"), []byte{0}, U(2), Name("m"), []byte{1}, U(4), U(1), U(0), Name("f")))),
 	} {
