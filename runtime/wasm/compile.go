@@ -39,6 +39,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		err error
 	}
 	done := make(chan result, 1)
+	h.compiles.Add(1)
 	go func() {
 		defer func() { <-h.compilers; h.leave() }()
 		m, err := h.compileNow(module)

@@ -41,7 +41,9 @@ type Host struct {
 	compilers chan struct{} // a token per compile that may run
 	patience  time.Duration // for one compile
 	boxes     sandboxes
-	flights   singleflight.Group
+	flights   singleflight.Group // of loads
+	checks    singleflight.Group
+	compiles  atomic.Int64 // that were begun
 
 	snapshotBytes atomic.Int64 // of all modules' snapshots
 
