@@ -1,15 +1,12 @@
 package wasm
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
-	"deed/domain"
 	. "deed/runtime/wasm/wasmtest"
 )
 
@@ -165,54 +162,4 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// Whatever is done to a module, it is refused or runs; nothing panics, and nothing takes what it may not have.
-func TestMutations(t *testing.T) {
-	h := open(t)
-	rounds := 6000
-	if testing.Short() {
-		rounds = 600
-	}
-	p := CommandParts(1, Write(1, 0, 8), Drop(), []byte{0x02, 0x40, 0x41, 0, 0x0e, 1, 0, 0, 0x0b}, []byte{0x41, 0, 0x11, 0, 0})
-	p.Tables = [][]byte{{0x70, 1, 2, 2}}
-	p.Globals = [][]byte{Join([]byte{I32, 1}, Const(0), []byte{0x0b})}
-	p.Elements = [][]byte{Join([]byte{0, 0x41, 0, 0x0b}, Vector(U(Start)))}
-	p.Data = [][]byte{Data(100, "some data"), Data(300, "and more")}
-	seeds := [][]byte{p.Bytes(), Echo(), Grow(), Print(`{"error":"x"}`, 1), Sleep(1)}
-	rng := rand.New(rand.NewPCG(1, 2))
-	ran := 0
-	for i := range rounds {
-		b := slices.Clone(seeds[i%len(seeds)])
-		imports := bytes.Index(b, []byte("clock_time_get")) // names of imports are most of the bytes, and dull
-		for range 1 + rng.IntN(2) {
-			at := imports + rng.IntN(len(b)-imports-4)
-			switch rng.IntN(10) {
-			case 0:
-				b = slices.Delete(b, at, at+1+rng.IntN(3))
-			case 1:
-				b = slices.Insert(b, at, byte(rng.Uint32()))
-			case 2, 3, 4:
-				b[at] ^= 1 << rng.IntN(8)
-			default:
-				b[at] = byte(rng.Uint32())
-			}
-		}
-		m, err := h.compile(context.Background(), b)
-		if err != nil {
-			if bad := (*BadModuleError)(nil); !errors.As(err, &bad) {
-				t.Fatalf("% x: %v", b, err)
-			}
-			continue
-		}
-		ran++
-		a := attempt("event")
-		a.Limits = domain.Limits{Timeout: domain.MinTimeout / 10, Memory: 1 << 20, MaxOutput: 1 << 10}
-		m.Run(context.Background(), a)
-		m.compiled.Close(context.Background())
-	}
-	if ran < rounds/20 || ran == rounds {
-		t.Errorf("%d of %d ran", ran, rounds)
-	}
-	t.Logf("%d of %d ran", ran, rounds)
 }
