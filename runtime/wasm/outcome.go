@@ -19,15 +19,15 @@ const maxError = 4 << 10
 func (s *sandbox) outcome(err error) Outcome {
 	o := Outcome{PeakMemory: int64(s.memory.peak), Fuel: s.fuel.used}
 	o.Log, o.LogTruncated = s.stderr.text()
-	o.Kind, o.Error = s.failure(err, &o.ExitCode)
-	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
-	if o.Kind != domain.FailedOutputTooLarge {
-		o.Result = s.stdout.b
+	if s.stdout.over == 0 {
+		o.Result = s.stdout.bytes()
 	}
+	o.Kind, o.Error = s.failure(err, o.Result, &o.ExitCode)
+	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
 	return o
 }
 
-func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) {
+func (s *sandbox) failure(err error, printed []byte, code *uint32) (domain.FailureKind, string) {
 	if s.memory.err != nil {
 		return domain.FailedPlatform, s.memory.err.Error()
 	}
@@ -47,7 +47,7 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 		if *code = exit.ExitCode(); *code == 0 {
 			return domain.NoFailure, ""
 		}
-		return s.exited(*code)
+		return s.exited(printed, *code)
 	}
 	words, trapped := trap(err)
 	if made := (*unmade)(nil); errors.As(err, &made) && !trapped {
@@ -63,8 +63,8 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 }
 
 // exited tells exits with a code other than 0 apart.
-func (s *sandbox) exited(code uint32) (domain.FailureKind, string) {
-	if text, ok := domain.HandledError(s.stdout.b); ok {
+func (s *sandbox) exited(printed []byte, code uint32) (domain.FailureKind, string) {
+	if text, ok := domain.HandledError(printed); ok {
 		return domain.FailedHandled, text
 	}
 	if s.memory.refused > 0 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -48,7 +47,7 @@ func newSandbox(pool *slabs) *sandbox {
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
 	s.ctx, s.timeout, s.args, s.env = ctx, a.Limits.Timeout, a.Args, a.Env
 	s.stdin.Reset(a.Event)
-	s.stdout = output{limit: int(a.Limits.MaxOutput)}
+	s.stdout.begin(int(a.Limits.MaxOutput))
 	s.stderr.reset()
 	s.reached = false
 	s.clock = clock{start: a.Start.UnixNano()}
@@ -79,7 +78,7 @@ func (s *sandbox) within(ctx context.Context) context.Context {
 func (s *sandbox) end() {
 	s.ctx, s.args, s.env, s.context = nil, nil, nil, nil
 	s.stdin.Reset(nil)
-	s.stdout = output{}
+	s.stdout.end()
 	s.memory.release()
 }
 
@@ -127,24 +126,6 @@ func (c *clock) wall() (sec int64, nsec int32) {
 func (c *clock) monotonic() int64 {
 	c.passed += clockStep
 	return c.before + c.passed
-}
-
-// output collects what the guest prints. Passing the limit stops the guest.
-type output struct {
-	b     []byte
-	limit int
-	over  int // bytes that it would hold with the write that passed the limit; 0 before
-}
-
-var _ io.Writer = (*output)(nil)
-
-func (o *output) Write(p []byte) (int, error) {
-	if len(p) > o.limit-len(o.b) {
-		o.over = len(o.b) + len(p)
-		panic(errStopped)
-	}
-	o.b = append(o.b, p...)
-	return len(p), nil
 }
 
 // sandboxes hands them out.
