@@ -23,9 +23,10 @@ import (
 //
 // On a machine that does other things as well, even that median passes 2 now and then without any reason here. So the strict
 // figure is asked for with -soak only, where somebody looks, in longer windows; otherwise more is allowed, enough to catch
-// what a stall does, which is not twice but a thousand times.
+// what a stall does, which is not twice but a hundred times. And what is too much must be so three times in a row.
 const (
 	neighbourPairs   = 5
+	neighbourTries   = 3
 	neighbourAllowed = 4.0
 	neighbourStrict  = 2.0
 )
@@ -85,6 +86,23 @@ func victim(tb testing.TB, m *Module, window time.Duration) float64 {
 	return float64(took[len(took)*99/100])
 }
 
+// measure gives the ratios of pairs, sorted, and what the victim's attempts took beside the control, in µs.
+func measure(tb testing.TB, m *Module, others int, control, adversary func(context.Context), window time.Duration) (ratios, beside []float64) {
+	tb.Helper()
+	for range neighbourPairs {
+		var p99 [2]float64
+		for i, do := range []func(context.Context){control, adversary} {
+			debug.FreeOSMemory() // nobody pays for another's garbage
+			stop := busily(others, do)
+			p99[i] = victim(tb, m, window)
+			stop()
+		}
+		ratios, beside = append(ratios, p99[1]/p99[0]), append(beside, p99[0]/1e3)
+	}
+	slices.Sort(ratios)
+	return ratios, beside
+}
+
 // turn is how long something takes that is done for the second time, or the third.
 func turn(do func(context.Context)) time.Duration {
 	do(context.Background())
@@ -132,21 +150,15 @@ func TestNeighbours(t *testing.T) {
 				control = echo
 			}
 			usually := func(ctx context.Context) { control.Run(ctx, attempt("")) }
-			var ratios, beside []float64
-			for range neighbourPairs {
-				var p99 [2]float64
-				for i, do := range []func(context.Context){usually, do} {
-					debug.FreeOSMemory() // nobody pays for another's garbage
-					stop := busily(others, do)
-					p99[i] = victim(t, echo, window)
-					stop()
+			for try := 1; ; try++ {
+				ratios, beside := measure(t, echo, others, usually, do, window)
+				t.Logf("p99 %.2f times that beside a usual function, which is %.0f µs; pairs %.2f", median(ratios), median(beside), ratios)
+				if median(ratios) <= allowed {
+					return
 				}
-				ratios, beside = append(ratios, p99[1]/p99[0]), append(beside, p99[0]/1e3)
-			}
-			slices.Sort(ratios)
-			t.Logf("p99 %.2f times that beside a usual function, which is %.0f µs; pairs %.2f", median(ratios), median(beside), ratios)
-			if median(ratios) > allowed {
-				t.Errorf("the 99th percentile is %.2f times that beside a usual function, and %.0f are allowed", median(ratios), allowed)
+				if try == neighbourTries {
+					t.Fatalf("the 99th percentile is %.2f times that beside a usual function, and %.0f are allowed", median(ratios), allowed)
+				}
 			}
 		})
 	}

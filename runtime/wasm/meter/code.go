@@ -178,7 +178,9 @@ func (w *rewriter) instruction(b *body, in *instruction, counted bool) error {
 			return fmt.Errorf("uses a table %d that it does not have", in.index)
 		}
 		call(w.growing(int(in.index)), in.end)
-	case opMemoryCopy, opMemoryFill, opMemoryInit:
+	case opMemoryCopy, opMemoryFill:
+		call(w.inParts(in.op), in.end)
+	case opMemoryInit:
 		call(w.byLength(inBytes), in.at)
 	case opTableCopy, opTableFill, opTableInit:
 		call(w.byLength(inEntries), in.at)

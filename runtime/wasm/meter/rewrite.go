@@ -81,7 +81,8 @@ type rewriter struct {
 	wrapped int             // parameters of the functions of the host that are wrapped
 	err     error           // what went wrong where no error can be given
 	wraps   map[uint32]uint32
-	bulk    [3]uint32 // helpers that charge by operands; 0 before they are needed
+	bulk    [2]uint32 // helpers that charge by operands; 0 before they are needed
+	parted  map[uint16]uint32
 	grows   map[uint32]uint32
 }
 
