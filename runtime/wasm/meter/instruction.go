@@ -105,9 +105,7 @@ func (m *module) decode(r *reader, locals int) instruction {
 	case op >= 0x28 && op <= 0x3e: // loads and stores
 		memoryArgument(r)
 	case op == opMemorySize, op == opMemoryGrow:
-		if r.byte() != 0 && r.err == nil {
-			r.fail("uses a memory other than the first")
-		}
+		firstMemory(r)
 	case op == opI32Const, op == opRefNull:
 		r.signed(5)
 	case op == opI64Const:
@@ -142,6 +140,13 @@ func (m *module) blockType(r *reader) uint32 {
 	return uint32(n)
 }
 
+// firstMemory reads the memory of an instruction that is replaced by another.
+func firstMemory(r *reader) {
+	if r.byte() != 0 && r.err == nil {
+		r.fail("uses a memory other than the first")
+	}
+}
+
 func memoryArgument(r *reader) {
 	r.u32()
 	r.u32()
@@ -151,10 +156,15 @@ func bulk(r *reader) (op uint16, index uint32) {
 	sub := r.u32()
 	switch {
 	case sub <= 7: // saturating truncations
-	case sub == 8, sub == 10, sub == 12, sub == 14: // memory.init, memory.copy, table.init, table.copy
+	case sub == 10: // memory.copy
+		firstMemory(r)
+		firstMemory(r)
+	case sub == 11: // memory.fill
+		firstMemory(r)
+	case sub == 8, sub == 12, sub == 14: // memory.init, table.init, table.copy
 		index = r.u32()
 		r.u32()
-	case sub <= 17: // data.drop, memory.fill, elem.drop, table.grow, table.size, table.fill
+	case sub <= 17: // data.drop, elem.drop, table.grow, table.size, table.fill
 		index = r.u32()
 	default:
 		r.fail("has an instruction fc %02x, which is unknown", sub)
