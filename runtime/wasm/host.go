@@ -27,7 +27,8 @@ type Config struct {
 	// engine's version. It is made when it is missing, must be private to the process's user, and may be deleted at any
 	// time. "" keeps them in memory only; loading a Go module then costs about a second instead of 40 ms.
 	CacheDir string
-	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same.
+	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same,
+	// but for guests that call functions within each other deeper than 2,000, where the engine's interpreter has its end.
 	Interpreter bool
 }
 
