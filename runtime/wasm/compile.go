@@ -22,7 +22,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		return nil, err
 	}
 	module, initial := rewrite(module, f)
-	if module, _, err = meter.Rewrite(module, meter.Options{Stack: maxStack}); err != nil {
+	if module, _, err = meter.Rewrite(module, meter.Options{Stack: maxStack, NaN: true}); err != nil {
 		return nil, &BadModuleError{cut(err.Error(), maxError)}
 	}
 	select {
@@ -39,6 +39,7 @@ func (h *Host) compile(ctx context.Context, module []byte) (*Module, error) {
 		err error
 	}
 	done := make(chan result, 1)
+	h.compiles.Add(1)
 	go func() {
 		defer func() { <-h.compilers; h.leave() }()
 		m, err := h.compileNow(module)

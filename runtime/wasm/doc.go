@@ -6,7 +6,7 @@
 // instance, so nothing a guest leaves behind is seen by another. A guest has no network, no files but those of its function,
 // which it can only read (see mount), and no clock and no chance but those it is given: the clock starts at Attempt.Start
 // and moves by clockStep with each reading and by what the guest slept; random bytes come from Attempt.Seed. The same module,
-// files, attempt and architecture give the same bytes.
+// files and attempt give the same bytes, also of floating-point numbers: every NaN that arithmetic gives is made the same one.
 //
 // What a reactor's initialisation leaves behind is kept and used again, if it is sound to: see snapshot. Its clock and its
 // random bytes are the same in every attempt.

@@ -32,7 +32,8 @@ type Config struct {
 	CodeBudget int64
 	// SnapshotBudget is how many bytes the snapshots of initialised memory may take; 0: 512 MiB.
 	SnapshotBudget int64
-	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same.
+	// Interpreter runs guests without compiling them, some hundred times slower. It is for comparing: outcomes are the same,
+	// but for guests that call functions within each other deeper than 2,000, where the engine's interpreter has its end.
 	Interpreter bool
 }
 
@@ -46,7 +47,9 @@ type Host struct {
 	compilers chan struct{} // a token per compile that may run
 	patience  time.Duration // for one compile
 	boxes     sandboxes
-	flights   singleflight.Group
+	flights   singleflight.Group // of loads
+	checks    singleflight.Group
+	compiles  atomic.Int64 // that were begun
 
 	snapshotBytes atomic.Int64 // of all modules' snapshots
 	snapshotsMost int64

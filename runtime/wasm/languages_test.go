@@ -46,15 +46,25 @@ func (l language) section(tb testing.TB) string {
 	return regexp.MustCompile(`\n##+ `).Split(after, 2)[0]
 }
 
+// missing is the first of what a language needs that is not there; "" when all of it is.
+func (l language) missing() string {
+	for _, n := range l.needs {
+		_, err := exec.LookPath(n)
+		if filepath.IsAbs(n) {
+			_, err = os.Stat(n)
+		}
+		if err != nil {
+			return n
+		}
+	}
+	return ""
+}
+
 // build runs the documented command, once for all tests, and gives the module it makes.
 func (l language) build(tb testing.TB) []byte {
 	tb.Helper()
-	for _, n := range l.needs {
-		if _, err := exec.LookPath(n); err != nil && !filepath.IsAbs(n) {
-			tb.Skipf("%s is not installed; integration/toolchains/install.sh installs it", n)
-		} else if _, err := os.Stat(n); err != nil && filepath.IsAbs(n) {
-			tb.Skipf("%s is not there; integration/toolchains/install.sh installs it", n)
-		}
+	if n := l.missing(); n != "" {
+		tb.Skipf("%s is not there; integration/toolchains/install.sh installs it", n)
 	}
 	documented := l.section(tb)
 	if l.script != "" {

@@ -30,9 +30,28 @@ type Module struct {
 
 // Check compiles a module and makes one instance of it, without running it. The error is a *BadModuleError when
 // the module cannot run within the limits, and another when the host could not find out. A module that passed is loaded.
-// The files are the function's, nil if it has none: a start function may look at them.
+// The files are the function's, nil if it has none: a start function may look at them. Those who check the same module against
+// the same limits, with the same tree, at the same time share one check.
 func (h *Host) Check(ctx context.Context, module []byte, tree *files.Tree, limits domain.Limits) error {
 	digest := sha256.Sum256(module)
+	for {
+		flight := h.checks.DoChan(fmt.Sprintf("%x %v %p", digest, limits, tree), func() (left any, err error) {
+			err = h.check(ctx, digest, module, tree, limits)
+			return ctx.Err() != nil, err
+		})
+		select {
+		case r := <-flight:
+			if left, _ := r.Val.(bool); left && r.Err != nil && ctx.Err() == nil {
+				continue // it was another's, who has gone and left nothing known
+			}
+			return r.Err
+		case <-ctx.Done():
+			return fmt.Errorf("check module: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func (h *Host) check(ctx context.Context, digest [sha256.Size]byte, module []byte, tree *files.Tree, limits domain.Limits) error {
 	m, loaded := h.Loaded(digest)
 	if !loaded {
 		var err error

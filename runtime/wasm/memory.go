@@ -133,7 +133,7 @@ type memory struct {
 	initial *image // what it begins with; nil for zeros
 	slab    *slab
 	peak    uint64 // bytes, the largest size it had
-	refused bool   // a growth passed the limit
+	refused uint64 // bytes, the largest size that a growth asked for and did not get; 0 when none passed the limit
 	err     error  // the host had no memory
 }
 
@@ -157,7 +157,7 @@ func (m *memory) Reallocate(n uint64) []byte {
 		return nil
 	}
 	if n > m.limit || n > uint64(len(m.slab.b)) {
-		m.refused = true
+		m.refused = max(m.refused, n)
 		return nil
 	}
 	m.peak = max(m.peak, n)

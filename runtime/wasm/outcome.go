@@ -19,26 +19,26 @@ const maxError = 4 << 10
 func (s *sandbox) outcome(err error) Outcome {
 	o := Outcome{PeakMemory: int64(s.memory.peak), Fuel: s.fuel.used}
 	o.Log, o.LogTruncated = s.stderr.text()
-	o.Kind, o.Error = s.failure(err, &o.ExitCode)
-	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
-	if o.Kind != domain.FailedOutputTooLarge {
-		o.Result = s.stdout.b
+	if s.stdout.over == 0 {
+		o.Result = s.stdout.bytes()
 	}
+	o.Kind, o.Error = s.failure(err, o.Result, &o.ExitCode)
+	o.Error = cut(strings.ToValidUTF8(o.Error, "?"), maxError)
 	return o
 }
 
-func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) {
+func (s *sandbox) failure(err error, printed []byte, code *uint32) (domain.FailureKind, string) {
 	if s.memory.err != nil {
 		return domain.FailedPlatform, s.memory.err.Error()
 	}
-	if s.stdout.over {
-		return domain.FailedOutputTooLarge, fmt.Sprintf("printed more than its limit of %s", size(int64(s.stdout.limit)))
+	if s.stdout.over > 0 {
+		return domain.FailedOutputTooLarge, fmt.Sprintf("printed %s, or more: its limit is %s", size(int64(s.stdout.over)), size(int64(s.stdout.limit)))
 	}
 	if s.fuel.spent {
 		return domain.FailedTimeout, fmt.Sprintf("used %d units of fuel: its limit is %d", s.fuel.used, s.fuel.limit)
 	}
 	if s.ctx.Err() != nil {
-		return stopped(context.Cause(s.ctx))
+		return s.stopped(context.Cause(s.ctx))
 	}
 	if err == nil {
 		return domain.NoFailure, ""
@@ -47,7 +47,7 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 		if *code = exit.ExitCode(); *code == 0 {
 			return domain.NoFailure, ""
 		}
-		return s.exited(*code)
+		return s.exited(printed, *code)
 	}
 	words, trapped := trap(err)
 	if made := (*unmade)(nil); errors.As(err, &made) && !trapped {
@@ -56,28 +56,28 @@ func (s *sandbox) failure(err error, code *uint32) (domain.FailureKind, string) 
 	if s.deep {
 		return domain.FailedTrap, fmt.Sprintf("trapped: stack overflow: its functions called one another deeper than %s allow", size(maxStack))
 	}
-	if s.memory.refused {
-		return domain.FailedMemory, fmt.Sprintf("asked for more than its memory limit of %s, and then trapped: %s", size(int64(s.memory.limit)), words)
+	if s.memory.refused > 0 {
+		return domain.FailedMemory, fmt.Sprintf("asked for %s of memory, when its limit is %s, and then trapped: %s", size(int64(s.memory.refused)), size(int64(s.memory.limit)), words)
 	}
 	return domain.FailedTrap, "trapped: " + words
 }
 
 // exited tells exits with a code other than 0 apart.
-func (s *sandbox) exited(code uint32) (domain.FailureKind, string) {
-	if text, ok := domain.HandledError(s.stdout.b); ok {
+func (s *sandbox) exited(printed []byte, code uint32) (domain.FailureKind, string) {
+	if text, ok := domain.HandledError(printed); ok {
 		return domain.FailedHandled, text
 	}
-	if s.memory.refused {
-		return domain.FailedMemory, fmt.Sprintf("asked for more than its memory limit of %s, and then exited with code %d", size(int64(s.memory.limit)), code)
+	if s.memory.refused > 0 {
+		return domain.FailedMemory, fmt.Sprintf("asked for %s of memory, when its limit is %s, and then exited with code %d", size(int64(s.memory.refused)), size(int64(s.memory.limit)), code)
 	}
 	return domain.FailedExit, fmt.Sprintf("exited with code %d", code)
 }
 
 // stopped says why the host stopped the guest.
-func stopped(cause error) (domain.FailureKind, string) {
+func (s *sandbox) stopped(cause error) (domain.FailureKind, string) {
 	switch {
 	case errors.Is(cause, errTimeout):
-		return domain.FailedTimeout, "did not end within its time limit"
+		return domain.FailedTimeout, fmt.Sprintf("did not end within its time limit of %s", s.timeout)
 	case errors.Is(cause, ErrCanceled):
 		return domain.FailedCanceled, "was canceled"
 	}

@@ -119,6 +119,6 @@ func (r *reader) name() string { return string(r.take(r.count("bytes in a name",
 // add sums what is counted over the whole module, and refuses a sum over the limit.
 func (r *reader) add(sum *int, n int, what string, limit int) {
 	if *sum += n; *sum > limit {
-		r.fail("has more than %d %s", limit, what)
+		r.fail("has %d %s, or more: at most %d are allowed", *sum, what, limit)
 	}
 }

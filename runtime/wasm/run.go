@@ -135,7 +135,9 @@ func (m *Module) call(ctx context.Context, box *sandbox, a *Attempt, start bool,
 // instance makes one whose memory begins with an image.
 func (m *Module) instance(ctx context.Context, box *sandbox, initial *image) (api.Module, error) {
 	box.memory.initial, box.reactor = initial, m.facts.reactor
-	return m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.configuration())
+	mod, err := m.instantiate(experimental.WithMemoryAllocator(ctx, &box.memory), box.configuration())
+	box.fuel.slice = firstSlice
+	return mod, err
 }
 
 // unmade is the error of an instance that could not be made.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -15,11 +14,12 @@ import (
 // sandbox is everything a guest can reach. One serves one attempt at a time and is then used again: its configuration
 // holds its own readers, writers and clock, so an attempt adds nothing to it.
 type sandbox struct {
-	ctx    context.Context // of the attempt; done when the guest must stop
-	args   []string        // of the attempt
-	env    [][2]string     // of the attempt, with those of its context
-	config wazero.ModuleConfig
-	filed  wazero.ModuleConfig // config with the mount; made when the first attempt has files
+	ctx     context.Context // of the attempt; done when the guest must stop
+	timeout time.Duration   // of the attempt
+	args    []string        // of the attempt
+	env     [][2]string     // of the attempt, with those of its context
+	config  wazero.ModuleConfig
+	filed   wazero.ModuleConfig // config with the mount; made when the first attempt has files
 
 	stdin  bytes.Reader
 	stdout output
@@ -48,9 +48,9 @@ func newSandbox(pool *slabs) *sandbox {
 }
 
 func (s *sandbox) begin(ctx context.Context, a *Attempt) {
-	s.ctx, s.args, s.env = ctx, a.Args, a.Env
+	s.ctx, s.timeout, s.args, s.env = ctx, a.Limits.Timeout, a.Args, a.Env
 	s.stdin.Reset(a.Event)
-	s.stdout = output{limit: int(a.Limits.MaxOutput)}
+	s.stdout.begin(int(a.Limits.MaxOutput))
 	s.stderr.reset()
 	s.reached = false
 	s.clock = clock{start: a.Start.UnixNano()}
@@ -82,7 +82,7 @@ func (s *sandbox) within(ctx context.Context) context.Context {
 func (s *sandbox) end() {
 	s.ctx, s.args, s.env, s.context = nil, nil, nil, nil
 	s.stdin.Reset(nil)
-	s.stdout = output{}
+	s.stdout.end()
 	s.mount.tree, s.mount.open, s.mount.rooted = nil, 0, false
 	s.memory.release()
 }
@@ -162,24 +162,6 @@ func (c *clock) wall() (sec int64, nsec int32) {
 func (c *clock) monotonic() int64 {
 	c.passed += clockStep
 	return c.before + c.passed
-}
-
-// output collects what the guest prints. Passing the limit stops the guest.
-type output struct {
-	b     []byte
-	limit int
-	over  bool
-}
-
-var _ io.Writer = (*output)(nil)
-
-func (o *output) Write(p []byte) (int, error) {
-	if len(p) > o.limit-len(o.b) {
-		o.over = true
-		panic(errStopped)
-	}
-	o.b = append(o.b, p...)
-	return len(p), nil
 }
 
 // sandboxes hands them out.

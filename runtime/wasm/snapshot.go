@@ -150,7 +150,7 @@ func (m *Module) snapshot(ctx context.Context, a *Attempt) (s *snapshot) {
 	if _, err := mod.ExportedFunction(initializeName).Call(box.within(ctx)); err != nil || ctx.Err() != nil {
 		return nil
 	}
-	if box.reached || box.mount.open > 0 || box.memory.refused || box.memory.peak == 0 {
+	if box.reached || box.mount.open > 0 || box.memory.refused > 0 || box.memory.peak == 0 {
 		return nil
 	}
 	box.measure(mod)

@@ -53,13 +53,17 @@ type walker struct {
 
 	types     []signature
 	functions []uint32 // their types, imported ones first
-	next      int      // the function whose body comes next
+	imported  int
+	next      int // the function whose body comes next
 
 	entries        map[string]int // indexes of those exported functions that a host calls
 	memoryExported bool
 
+	tables             []uint32 // entries of each at the start
 	tableMin, tableMax uint64
 	unbounded          bool // a table has no maximum
+
+	globals []constant
 
 	elements, locals, names int
 	churn                   int
@@ -123,7 +127,7 @@ func (w *walker) whole() {
 	w.kind()
 	switch {
 	case w.growsTables && w.unbounded:
-		w.fail("grows tables and has a table without a maximum: declare one")
+		w.fail("grows tables and has a table without a maximum: declare one, of at most %d entries", maxTableGrown)
 	case w.growsTables && w.tableMax > maxTableGrown:
 		w.fail("grows tables to %d entries: at most %d are allowed", w.tableMax, maxTableGrown)
 	}
@@ -175,7 +179,8 @@ func (w *walker) section(id byte) {
 			w.importEntry()
 		}
 	case 3:
-		w.next = len(w.functions)
+		w.imported = len(w.functions)
+		w.next = w.imported
 		for range w.count("functions", maxFunctions, 1) {
 			w.functions = append(w.functions, w.u32())
 		}

@@ -27,7 +27,7 @@ type shape struct {
 // body reads one function: its locals and its code, which must end where the body ends.
 func (w *walker) body() {
 	if w.next >= len(w.functions) {
-		w.fail("has more function bodies than functions")
+		w.fail("has more function bodies than its %d functions", len(w.functions)-w.imported)
 		return
 	}
 	code := w.take(w.count("bytes in one function", maxBody, 1))
@@ -38,7 +38,7 @@ func (w *walker) body() {
 	}
 	outer := w.b
 	w.b = code
-	s := shape{locals: params, blocks: 1}
+	s := shape{locals: params, blocks: 3, branches: 1} // it is a block, which metering puts another in, and a look at the fuel
 	locals := 0
 	for range w.count("groups of locals", maxLocals, 2) {
 		n := int(w.u32())
@@ -55,7 +55,7 @@ func (w *walker) body() {
 	w.b = outer
 }
 
-// cost adds what a function costs. Flow is how many values the blocks and branches of a function may have to carry: every
+// cost adds what a function costs, as it is once it is metered. Flow is how many values the blocks and branches of a function may have to carry: every
 // local may need one of its own in each. Churn is how many steps finding them may take: for each value a walk over the
 // locals, or over the blocks before; and without values, blocks in blocks still take some.
 func (w *walker) cost(s shape) {
@@ -65,11 +65,11 @@ func (w *walker) cost(s shape) {
 	joints, values := s.blocks+s.branches, s.locals+s.carried
 	flow := joints * values
 	if flow > maxFlow {
-		w.fail("has a function with too many locals for its blocks and branches to compile: %d x %d, and the product may be %d",
+		w.fail("has a function with too many locals for its blocks and branches to compile: %d x %d, and at most %d are allowed",
 			values, joints, maxFlow)
 	}
 	if w.churn += 4*joints*joints + flow*max(values, joints); w.churn > maxChurn {
-		w.fail("has functions with too many locals, blocks and branches to compile")
+		w.fail("has functions with too many locals, blocks and branches to compile: %d steps, or more, and at most %d are allowed", w.churn, maxChurn)
 	}
 }
 
@@ -83,16 +83,19 @@ func (w *walker) arity(typ uint32) (params, results int) {
 }
 
 func (w *walker) code(s *shape) {
-	depth := 1
+	depth, deepest := 1, 1
 	for depth > 0 && w.err == nil {
 		switch op := w.byte(); {
 		case op >= 0x02 && op <= 0x04: // block, loop, if
 			w.blockType(s)
-			if depth++; depth > maxDepth {
-				w.fail("nests more than %d blocks in one function", maxDepth)
-			}
+			depth++
+			deepest = max(deepest, depth)
 			s.blocks++
-			if op == 0x04 {
+			switch op {
+			case 0x03: // it will look at its fuel, which is a block and a branch more
+				s.blocks++
+				s.branches++
+			case 0x04:
 				s.branches++
 			}
 		case op == 0x0b:
@@ -100,6 +103,8 @@ func (w *walker) code(s *shape) {
 		case op == 0x0c, op == 0x0d: // br, br_if
 			s.branches++
 			w.u32()
+		case op == 0x0f: // return, which becomes a branch where recursion is counted
+			s.branches++
 		case op == 0x0e:
 			n := w.count("targets in one branch table", maxTargets, 1)
 			s.branches += n + 1
@@ -117,8 +122,12 @@ func (w *walker) code(s *shape) {
 			w.instruction(op)
 		}
 	}
-	if w.err == nil && len(w.b) > 0 {
+	switch {
+	case w.err != nil:
+	case len(w.b) > 0:
 		w.fail("has %d bytes after the end of a function", len(w.b))
+	case deepest > maxDepth:
+		w.fail("nests %d blocks in one function: at most %d are allowed", deepest, maxDepth)
 	}
 }
 
@@ -143,7 +152,7 @@ func (w *walker) blockType(s *shape) {
 // instruction skips what follows an instruction that neither branches nor calls.
 func (w *walker) instruction(op byte) {
 	switch {
-	case op <= 0x01, op == 0x05, op == 0x0f, op == 0x1a, op == 0x1b: // unreachable, nop, else, return, drop, select
+	case op <= 0x01, op == 0x05, op == 0x1a, op == 0x1b: // unreachable, nop, else, drop, select
 	case op >= 0x20 && op <= 0x26, op == 0xd2: // variables, tables, ref.func
 		w.changesTables = w.changesTables || op == 0x26
 		w.u32()

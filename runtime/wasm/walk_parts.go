@@ -72,6 +72,7 @@ func (w *walker) limits() (least, most uint32, bounded bool) {
 func (w *walker) table() {
 	w.valueType() // also refuses 0x40, a table with an initial value: a feature that is off
 	least, most, bounded := w.limits()
+	w.tables = append(w.tables, least)
 	w.unbounded = w.unbounded || !bounded
 	w.tableMin += uint64(least)
 	w.tableMax += uint64(most)
@@ -87,40 +88,88 @@ func (w *walker) global(index uint32) {
 		typ = w.b[0]
 	}
 	w.valueType()
-	if mutable := w.byte() != 0; mutable && typ >= typeF64 && typ <= typeI32 {
+	mutable := w.byte() != 0
+	if mutable && typ >= typeF64 && typ <= typeI32 {
 		w.mutable = append(w.mutable, index)
 	} else if mutable {
 		w.unkeepable = true
 	}
-	w.constant()
+	value := w.constant()
+	value.known = value.known && !mutable
+	w.globals = append(w.globals, value)
+}
+
+// constant is what a constant expression of 32-bit integers gives.
+type constant struct {
+	value uint32
+	known bool // it is one, and valid as far as that goes
 }
 
 // constant reads a constant expression to its end.
-func (w *walker) constant() {
+func (w *walker) constant() constant {
+	var stack [8]uint32 // no compiler needs more
+	n, known := 0, true
+	push := func(v uint32) {
+		if known = known && n < len(stack); known {
+			stack[n] = v
+			n++
+		}
+	}
 	for w.err == nil {
 		switch op := w.byte(); op {
 		case 0x0b:
-			return
-		case 0x41, 0x42, 0xd0:
+			return constant{stack[0], known && n == 1}
+		case 0x41:
+			push(uint32(w.i33())) //nolint:gosec // an i32, however it is written
+		case 0x42, 0xd0:
+			known = false
 			w.signed()
-		case 0x23, 0xd2:
+		case 0x23:
+			g := w.u32()
+			if known = known && int(g) < len(w.globals) && w.globals[g].known; known {
+				push(w.globals[g].value)
+			}
+		case 0xd2:
+			known = false
 			w.u32()
 		case 0x43:
+			known = false
 			w.skip(4)
 		case 0x44:
+			known = false
 			w.skip(8)
 		case 0xfd:
+			known = false
 			if sub := w.byte(); sub != 12 {
 				w.fail("has an instruction fd %02x in a constant expression", sub)
 			}
 			w.skip(16)
-		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+		case 0x6a, 0x6b, 0x6c:
+			if known = known && n >= 2; known {
+				n--
+				stack[n-1] = calculate(op, stack[n-1], stack[n])
+			}
+		case 0x7c, 0x7d, 0x7e: // of 64-bit integers, which are not known
 		default:
 			w.fail("has an instruction %02x in a constant expression", op)
 		}
 	}
+	return constant{}
 }
 
+// calculate adds, subtracts or multiplies.
+func calculate(op byte, a, b uint32) uint32 {
+	switch op {
+	case 0x6a:
+		return a + b
+	case 0x6b:
+		return a - b
+	}
+	return a * b
+}
+
+// element reads an element segment. One that does not fit into its table is refused here: making an instance should trap
+// over it, but the engine passes over it and all that follow, and the module would run with a table that lacks them.
 func (w *walker) element() {
 	flags := w.u32()
 	if flags > 7 {
@@ -128,17 +177,22 @@ func (w *walker) element() {
 		return
 	}
 	passive, explicit, expressions := flags&1 != 0, flags&2 != 0, flags&4 != 0
+	var table uint32
+	var offset constant
 	if !passive {
 		if explicit {
-			w.u32()
+			table = w.u32()
 		}
-		w.constant()
+		offset = w.constant()
 	}
 	if passive || explicit {
 		w.byte() // kind or type
 	}
 	n := w.count("entries in an element segment", maxElements, 1)
 	w.add(&w.elements, n, "entries in element segments", maxElements)
+	if offset.known && int(table) < len(w.tables) && uint64(offset.value)+uint64(n) > uint64(w.tables[table]) {
+		w.fail("puts %d entries at %d into a table of %d", n, offset.value, w.tables[table])
+	}
 	for range n {
 		if w.err != nil {
 			return

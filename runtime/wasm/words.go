@@ -6,15 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// size says a number of bytes in the unit in which limits are given.
+// size says a number of bytes in the largest unit that says it exactly: a figure must not look like the limit that it passed.
 func size(n int64) string {
 	switch {
-	case n >= 1<<30 && n%(1<<30) == 0:
+	case n == 0:
+	case n%(1<<30) == 0:
 		return fmt.Sprintf("%d GiB", n>>30)
-	case n >= 1<<20:
-		return fmt.Sprintf("%.4g MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.4g KiB", float64(n)/(1<<10))
+	case n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
 	}
 	return fmt.Sprintf("%d bytes", n)
 }

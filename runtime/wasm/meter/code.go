@@ -17,7 +17,7 @@ func (w *rewriter) code(size int) ([]byte, error) {
 	err := w.each(10, func(r *reader, _ int) {
 		code := r.bytes()
 		if n >= len(w.functions) {
-			r.fail("has more function bodies than functions")
+			r.fail("has more function bodies than its %d functions", len(w.functions)-w.imported)
 		}
 		if r.err != nil {
 			return
@@ -30,7 +30,7 @@ func (w *rewriter) code(size int) ([]byte, error) {
 		n++
 	})
 	if err == nil && n < len(w.functions) {
-		err = errFewBodies
+		err = fmt.Errorf("has %d function bodies for its %d functions", n-w.imported, len(w.functions)-w.imported)
 	}
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (p *plan) locals(r *reader, t signature) int {
 		n += int(r.u32())
 		p.groups = append(p.groups, r.byte())
 		if n > maxLocals {
-			r.fail("has a function with more than %d locals", maxLocals)
+			r.fail("has a function with %d locals, or more: at most %d are allowed", n, maxLocals)
 		}
 		if r.err != nil {
 			return 0
@@ -178,7 +178,9 @@ func (w *rewriter) instruction(b *body, in *instruction, counted bool) error {
 			return fmt.Errorf("uses a table %d that it does not have", in.index)
 		}
 		call(w.growing(int(in.index)), in.end)
-	case opMemoryCopy, opMemoryFill, opMemoryInit:
+	case opMemoryCopy, opMemoryFill:
+		call(w.inParts(in.op), in.end)
+	case opMemoryInit:
 		call(w.byLength(inBytes), in.at)
 	case opTableCopy, opTableFill, opTableInit:
 		call(w.byLength(inEntries), in.at)

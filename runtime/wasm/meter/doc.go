@@ -4,14 +4,18 @@
 // # How to run a metered module
 //
 // Provide a host module [ImportModule] with a function [ImportMore]: (i64) -> i64. A module begins without fuel, so its
-// first instructions call it; its start function is metered, too. The function is given what is left in [Fuel], which is
-// below zero, and answers how much to add. What is used at any time is the sum of all answers, less [Fuel].
+// first instructions call it; its start function is metered, too. The function is given what is left in [Fuel] and answers
+// how much to add. What is left is below zero; or it is not, between the parts of an instruction that copies or fills much
+// memory, and then 0 is an answer like any other. What is used at any time is the sum of all answers, less [Fuel].
 //
-// Answer in slices of some milliseconds, a few million units, so that the guest can be stopped and the host's garbage
-// collector gets in: between two pauses, a guest that calls nothing of the host executes at most a slice, and what is
-// between two checks. Usual code is looked at every 10 to 30 instructions; the most that a function of 1 MiB can do in
-// between, by calling others that are not looked at, is some tens of milliseconds. Never grant more than the budget in all: the last slice is what is left of it. When it is spent, or the
-// guest must stop for another reason, panic in the function; or answer 0, and the guest traps by unreachable.
+// Answer in slices of a millisecond, so that the guest can be stopped and the host's garbage collector gets in: between two
+// pauses, a guest that calls nothing of the host executes at most a slice, and what is between two checks. A million units
+// take a millisecond or less in usual code, but a hundred times as long where each instruction touches memory that the kernel
+// has yet to make: look at the clock, and make slices smaller that take long. Usual code is looked at every 10 to 30
+// instructions; the most that a function of 1 MiB can do in between, by calling others that are not looked at, is some tens
+// of milliseconds. Never grant more than the budget in all: the last slice is what is left of it. When it is spent, or the
+// guest must stop for another reason, panic in the function; or answer 0 when it has nothing left, and the guest traps by
+// unreachable.
 //
 // After a call, whatever it ended in, tell apart in this order:
 //

@@ -15,6 +15,7 @@ const (
 	opReturn       = 0x0f
 	opCall         = 0x10
 	opCallIndirect = 0x11
+	opDrop         = 0x1a
 	opSelect       = 0x1b
 	opSelectOf     = 0x1c
 	opLocalGet     = 0x20
@@ -31,12 +32,19 @@ const (
 	opF32Const     = 0x43
 	opF64Const     = 0x44
 	opI32Ne        = 0x47
+	opI32LtU       = 0x49
+	opI32GtU       = 0x4b
+	opI32LeU       = 0x4d
 	opI64LtS       = 0x53
+	opI64GtU       = 0x56
 	opI64GeS       = 0x59
+	opI32Add       = 0x6a
+	opI32Sub       = 0x6b
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64Mul       = 0x7e
 	opI64Or        = 0x84
+	opI64Shl       = 0x86
 	opI64ShrU      = 0x88
 	opI64ExtendU   = 0xad // of 32 bits
 	opRefNull      = 0xd0
@@ -97,9 +105,7 @@ func (m *module) decode(r *reader, locals int) instruction {
 	case op >= 0x28 && op <= 0x3e: // loads and stores
 		memoryArgument(r)
 	case op == opMemorySize, op == opMemoryGrow:
-		if r.byte() != 0 && r.err == nil {
-			r.fail("uses a memory other than the first")
-		}
+		firstMemory(r)
 	case op == opI32Const, op == opRefNull:
 		r.signed(5)
 	case op == opI64Const:
@@ -134,6 +140,13 @@ func (m *module) blockType(r *reader) uint32 {
 	return uint32(n)
 }
 
+// firstMemory reads the memory of an instruction that is replaced by another.
+func firstMemory(r *reader) {
+	if r.byte() != 0 && r.err == nil {
+		r.fail("uses a memory other than the first")
+	}
+}
+
 func memoryArgument(r *reader) {
 	r.u32()
 	r.u32()
@@ -143,10 +156,15 @@ func bulk(r *reader) (op uint16, index uint32) {
 	sub := r.u32()
 	switch {
 	case sub <= 7: // saturating truncations
-	case sub == 8, sub == 10, sub == 12, sub == 14: // memory.init, memory.copy, table.init, table.copy
+	case sub == 10: // memory.copy
+		firstMemory(r)
+		firstMemory(r)
+	case sub == 11: // memory.fill
+		firstMemory(r)
+	case sub == 8, sub == 12, sub == 14: // memory.init, table.init, table.copy
 		index = r.u32()
 		r.u32()
-	case sub <= 17: // data.drop, memory.fill, elem.drop, table.grow, table.size, table.fill
+	case sub <= 17: // data.drop, elem.drop, table.grow, table.size, table.fill
 		index = r.u32()
 	default:
 		r.fail("has an instruction fc %02x, which is unknown", sub)

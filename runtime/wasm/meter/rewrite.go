@@ -1,6 +1,9 @@
 package meter
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Names by which the host finds what the rewriter adds.
 const (
@@ -46,11 +49,7 @@ type Info struct {
 	Checks    int // places where it is looked at
 }
 
-var (
-	errPreamble  = errors.New("does not begin with \\0asm and version 1")
-	errWrapped   = errors.New("has functions of the host in tables that have too many parameters together")
-	errFewBodies = errors.New("has more functions than function bodies")
-)
+var errPreamble = errors.New("does not begin with \\0asm and version 1")
 
 // Rewrite gives a module that counts what it executes; see the documentation of the package. It refuses what it does not
 // know, and what is malformed in a way that would change its meaning; it does not validate. The error continues a sentence
@@ -82,7 +81,8 @@ type rewriter struct {
 	wrapped int             // parameters of the functions of the host that are wrapped
 	err     error           // what went wrong where no error can be given
 	wraps   map[uint32]uint32
-	bulk    [3]uint32 // helpers that charge by operands; 0 before they are needed
+	bulk    [2]uint32 // helpers that charge by operands; 0 before they are needed
+	parted  map[uint16]uint32
 	grows   map[uint32]uint32
 }
 
@@ -189,7 +189,7 @@ func (w *rewriter) referred(f uint32) uint32 {
 	}
 	t := w.types[w.functions[f]]
 	if w.wrapped += len(t.params); w.wrapped > maxWrapped {
-		w.err = errWrapped
+		w.err = fmt.Errorf("has functions of the host in tables that have too many parameters together: %d, or more, and at most %d are allowed", w.wrapped, maxWrapped)
 		return 0
 	}
 	b := w.appendCheck(w.appendCharge([]byte{0}, costCall+costHost))
