@@ -136,8 +136,8 @@ func draw(rng *rand.Rand, g recordedGuest) Attempt {
 	for i := range event {
 		event[i] = byte(' ' + rng.IntN(90))
 	}
-	switch {
-	case g.name == "floats" || g.name == "vectors":
+	switch g.name {
+	case "floats", "vectors":
 		event = nil
 		for range 4 {
 			bits := floatEvents[rng.IntN(len(floatEvents))]
@@ -148,7 +148,7 @@ func draw(rng *rand.Rand, g recordedGuest) Attempt {
 				event = append(event, byte(bits>>(8*i)))
 			}
 		}
-	case g.name == "go sleepy":
+	case "go sleepy":
 		event = []byte(`{"ms":1}`)
 	}
 	a := attempt(string(event))
