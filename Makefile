@@ -44,7 +44,8 @@ bench: ## what it costs and how fast it is, beside the raw library, in one run
 	go test -run '^$$' -bench Restart -benchtime 5x ./integration
 	go test -run '^$$' -bench . ./eventstore ./eventstore/embedded ./eventstore/kafka ./runtime/wasm
 
-soak: ## the faults, larger and over several seeds; and many waiting invocations
+soak: ## the faults, larger and over several seeds; many waiting invocations; guests that mean harm, and a million attempts
+	go test -count=1 -timeout 60m -run '^Test(Adversaries|Neighbours|Mutations|Stalls|ManyAttempts|Reruns)$$' ./runtime/wasm -soak -v
 	for i in 1 2 3 4 5; do go test -count=1 -timeout 20m -run NothingAccepted ./integration -invocations 5000 -v || exit 1; done
 	for i in 1 2 3; do go test -count=1 -timeout 40m -run 'KillsAndJoins|KilledAtEveryPoint|Zombie|BrokerKilled' ./integration -kafka -invocations 20000 -v || exit 1; done
 	go test -count=1 -timeout 20m -run ManyWaiting ./integration -waiting 100000 -v
