@@ -75,7 +75,7 @@ func TestManyAttempts(t *testing.T) {
 	after := settled(h, before)
 	t.Logf("%d attempts in %s; resident %.1f MiB, after a tenth %.1f; slabs %d, before %d", total, took.Round(time.Millisecond),
 		float64(after.resident)/(1<<20), float64(before.resident)/(1<<20), after.slabs, before.slabs)
-	if after.resident > before.resident+manyTolerance {
+	if !raceDetector && after.resident > before.resident+manyTolerance { // which has memory of its own for each byte
 		t.Errorf("resident %d KiB, after a tenth %d: %d more are allowed", after.resident>>10, before.resident>>10, manyTolerance>>10)
 	}
 	if after.goroutines > before.goroutines || after.slabs > before.slabs+2*runtime.GOMAXPROCS(0) || after.modules != before.modules || after.busy != 0 {
