@@ -294,13 +294,14 @@ func (o *Owner) finished(id domain.InvocationID, outcome domain.Event, bytes *ex
 	}
 	o.point("before outcome")
 	l.running, l.ended = nil, true
-	o.leaveRuns(l)
 	events, err := e.Decide(domain.Finish{Event: outcome})
 	if err != nil {
+		o.leaveRuns(l)
 		o.log.Error("outcome refused", "invocation", id, "error", err)
 		return
 	}
 	o.follow(e, e.Invocation, e.Last, events, bytes)
+	o.leaveRuns(l) // now that the end has its time: who begins in this one's place begins behind it, in the log, too
 	o.settleDrain()
 }
 
