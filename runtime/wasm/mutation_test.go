@@ -55,7 +55,7 @@ func TestMutations(t *testing.T) {
 			t.Fatalf("% x: %+v", b, o)
 		}
 		ended[o.Kind]++
-		m.compiled.Close(context.Background())
+		m.remains.free()
 	}
 	ran := 0
 	for _, n := range ended {
@@ -65,7 +65,7 @@ func TestMutations(t *testing.T) {
 		t.Errorf("%d of %d ran", ran, rounds)
 	}
 	after := settled(h, before)
-	if after.resident > before.resident+holdingsTolerance || after.goroutines > before.goroutines || after.slabs > max(before.slabs, keptSlabs) || after.busy != 0 {
+	if !raceDetector && after.resident > before.resident+holdingsTolerance || after.goroutines > before.goroutines || after.slabs > max(before.slabs, keptSlabs) || after.busy != 0 {
 		t.Errorf("holds %+v, after a tenth %+v", after, before)
 	}
 	t.Logf("%d of %d ran: %v; resident %d MiB, after a tenth %d", ran, rounds, ended, after.resident>>20, before.resident>>20)
