@@ -15,8 +15,15 @@ var lengths = map[string][]int{
 	"path_readlink": {2}, "path_remove_directory": {2}, "path_rename": {2, 5}, "path_symlink": {1, 4}, "path_unlink_file": {2},
 }
 
-// guard gives functions of WASI as the engine has them, held within bounds: those of lengths, and fd_renumber, by which a guest
-// could have the engine make a table of two thousand million descriptors.
+// counts are the parameters that say how many vectors, or subscriptions, there are. The engine goes through all of them, and
+// costs the guest no more fuel for millions than for one: it could not be stopped meanwhile. Programs keep to what systems
+// allow, which is maxVectors on most.
+var counts = map[string]int{"fd_read": 2, "fd_pread": 2, "fd_write": 2, "fd_pwrite": 2, "poll_oneoff": 2}
+
+const maxVectors = 1024
+
+// guard gives functions of WASI as the engine has them, held within bounds: those of lengths and of counts, and fd_renumber, by
+// which a guest could have the engine make a table of two thousand million descriptors.
 func guard(ctx context.Context, r wazero.Runtime) (map[string]api.FunctionDefinition, error) {
 	b := r.NewHostModuleBuilder("deed:wasi")
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(b)
@@ -50,6 +57,15 @@ func exportGuarded(b wazero.HostModuleBuilder, plain map[string]api.FunctionDefi
 			}
 			if name == "path_open" && s.mount.open >= maxOpen {
 				return wasiTooManyOpen
+			}
+			return wasiSuccess
+		})
+	}
+	for name, at := range counts {
+		replace(name, func(s *sandbox, stack []uint64) uint64 {
+			s.goOn()
+			if uint32(stack[at]) > maxVectors { //nolint:gosec // how the engine passes an i32
+				return wasiInvalid
 			}
 			return wasiSuccess
 		})

@@ -23,6 +23,14 @@ var busy = []struct {
 	{"misses", misses},
 	{"touches", touches},
 	{"fills", fills},
+	{"writes", func() []byte { return vectors(1, FdWrite, 1<<20) }},
+	{"writes as many as it may", func() []byte { return vectors(1, FdWrite, maxVectors) }},
+	{"reads", func() []byte { return vectors(0, FdRead, 1<<20) }},
+}
+
+// vectors calls the host for that many vectors that are empty, again and again.
+func vectors(fd int32, call uint64, n int32) []byte {
+	return Command(1<<10, Loop(Const(fd), Const(1<<16), Const(n), Const(8), Call(call), Drop(), Op(0x0c, 0)))
 }
 
 // misses reads 64 MiB in an order that no cache foresees: each address comes from a number that a multiplication made.

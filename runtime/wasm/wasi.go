@@ -16,6 +16,7 @@ const (
 	wasiSuccess       = 0
 	wasiBadDescriptor = 8
 	wasiFault         = 21 // an address outside of memory
+	wasiInvalid       = 28
 	wasiTooManyOpen   = 33
 	wasiNameTooLong   = 37
 )
