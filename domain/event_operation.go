@@ -26,12 +26,12 @@ type (
 	}
 
 	// OperationAdvanced names the next ones, before anything is done with them: the steps of an operation are numbered without
-	// a gap. Of a redrive it has the ids that they will run under.
+	// a gap. New are the ids of the invocations that come of them: of a renotify only where the target is a function.
 	OperationAdvanced struct {
 		ID   UUID
 		Step int // from 1
 		Old  []InvocationID
-		New  []InvocationID // one for each, or none
+		New  []InvocationID // one for each
 	}
 
 	// OperationSettled says what became of a step: an entry for each, in the same order.

@@ -85,7 +85,7 @@ func (m *Model) change(id domain.UUID, fn func(*Operation) error) error {
 	return nil
 }
 
-// advance begins a step: the next one, with none under way, of invocations that were not redriven before.
+// advance begins a step: the next one, with none under way, of invocations that no step of this kind has, or had with success.
 func (m *Model) advance(o *Operation, e domain.OperationAdvanced) error {
 	if e.Step != o.Step+1 || len(e.Old) == 0 || len(e.Old) > domain.MaxStep {
 		return conflict(e.ID, fmt.Sprintf("step %d of %d is not the next one after %d", e.Step, len(e.Old), o.Step))
@@ -96,18 +96,16 @@ func (m *Model) advance(o *Operation, e domain.OperationAdvanced) error {
 	if o.UnderWay() {
 		return conflict(e.ID, fmt.Sprintf("step %d is under way", o.Step))
 	}
-	if o.Kind == domain.Redrive {
-		if len(e.New) != len(e.Old) {
-			return conflict(e.ID, fmt.Sprintf("step %d has %d ids for %d", e.Step, len(e.New), len(e.Old)))
+	if len(e.New) != len(e.Old) {
+		return conflict(e.ID, fmt.Sprintf("step %d has %d ids for %d", e.Step, len(e.New), len(e.Old)))
+	}
+	for _, old := range e.Old {
+		if as, ok := m.taken[subject{o.Kind, old}]; ok {
+			return conflict(e.ID, fmt.Sprintf("%s was taken for a %s already, as %s", old, o.Kind, as))
 		}
-		for _, old := range e.Old {
-			if as, ok := m.redriven[old]; ok {
-				return conflict(e.ID, fmt.Sprintf("%s was redriven already, as %s", old, as))
-			}
-		}
-		for i, old := range e.Old {
-			m.redriven[old] = e.New[i]
-		}
+	}
+	for i, old := range e.Old {
+		m.taken[subject{o.Kind, old}] = e.New[i]
 	}
 	o.Again = slices.DeleteFunc(slices.Clone(o.Again), func(id domain.InvocationID) bool { return slices.Contains(e.Old, id) })
 	o.Step, o.Current, o.Last = e.Step, e, e.Old[len(e.Old)-1]
@@ -117,7 +115,7 @@ func (m *Model) advance(o *Operation, e domain.OperationAdvanced) error {
 // Lost is the problem of what was not accepted and never will be, under the id of its step: it goes into a later one.
 const Lost = "lost"
 
-// settle ends the step under way. What could not be redriven may be another time.
+// settle ends the step under way. What could not be done may be another time.
 func (m *Model) settle(o *Operation, e domain.OperationSettled) error {
 	if !o.UnderWay() || e.Step != o.Step {
 		return conflict(e.ID, fmt.Sprintf("step %d is not under way", e.Step))
@@ -136,14 +134,12 @@ func (m *Model) settle(o *Operation, e domain.OperationSettled) error {
 		switch {
 		case r.Problem == Lost:
 			o.Again = append(o.Again, old)
-			delete(m.redriven, old)
+			delete(m.taken, subject{o.Kind, old})
 			continue
 		case r.Problem != "":
 			o.Failed++
 			r.New = domain.InvocationID{}
-			if o.Kind == domain.Redrive {
-				delete(m.redriven, old)
-			}
+			delete(m.taken, subject{o.Kind, old})
 		default:
 			o.Done++
 			if o.Kind == domain.Renotify {

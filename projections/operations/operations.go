@@ -57,8 +57,8 @@ type Model struct {
 	mu         sync.RWMutex
 	operations map[domain.UUID]*Operation
 	order      []domain.UUID
-	redriven   map[domain.InvocationID]domain.InvocationID // old → new, of every redrive there ever was: 32 bytes each
-	retold     map[domain.InvocationID]string              // whose abandoned notification was delivered again, and where
+	taken      map[subject]domain.InvocationID // what is, or was, acted on, and the id of its step: some 50 bytes each, for ever
+	retold     map[domain.InvocationID]string  // whose abandoned notification was delivered again, and where
 	fed        map[int]domain.NotificationsFed
 	next       int64
 	version    int64
@@ -66,10 +66,16 @@ type Model struct {
 	changed    chan struct{} // closed at the next change
 }
 
+// subject is an invocation, and what is done with it.
+type subject struct {
+	kind domain.OperationKind
+	id   domain.InvocationID
+}
+
 // New is an empty fold.
 func New() *Model {
 	return &Model{
-		operations: map[domain.UUID]*Operation{}, redriven: map[domain.InvocationID]domain.InvocationID{}, retold: map[domain.InvocationID]string{}, fed: map[int]domain.NotificationsFed{},
+		operations: map[domain.UUID]*Operation{}, taken: map[subject]domain.InvocationID{}, retold: map[domain.InvocationID]string{}, fed: map[int]domain.NotificationsFed{},
 		verdicts: map[domain.UUID]func(error){}, changed: make(chan struct{}),
 	}
 }
@@ -153,11 +159,19 @@ func (m *Model) Fed(partition int) domain.NotificationsFed {
 	return at
 }
 
+// Taken reports whether something of that kind was done with an invocation, or is being done.
+func (m *Model) Taken(kind domain.OperationKind, id domain.InvocationID) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	_, ok := m.taken[subject{kind, id}]
+	return ok
+}
+
 // Redriven is what an invocation was redriven as.
 func (m *Model) Redriven(old domain.InvocationID) (domain.InvocationID, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	id, ok := m.redriven[old]
+	id, ok := m.taken[subject{domain.Redrive, old}]
 	return id, ok
 }
 

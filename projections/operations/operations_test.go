@@ -92,15 +92,18 @@ func TestSteps(t *testing.T) {
 func TestNothingTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		one, two := &applier{m: operations.New()}, &applier{m: operations.New()}
-		redriven := map[domain.InvocationID]int{} // how often it stands in steps that were done, or may be
+		done := map[string]int{} // how often it stands in steps that were done, or may be
 		under := map[domain.UUID]domain.OperationAdvanced{}
-		ops := []domain.UUID{{1}, {2}, {3}}
+		ops := []domain.UUID{{1}, {2}, {3}, {4}}
+		kind := func(op domain.UUID) domain.OperationKind {
+			return []domain.OperationKind{domain.Redrive, domain.Renotify}[op[0]%2]
+		}
 		for n := range rapid.IntRange(1, 60).Draw(t, "events") {
 			op := rapid.SampledFrom(ops).Draw(t, "op")
 			var e domain.Event
 			switch rapid.IntRange(0, 9).Draw(t, "kind") {
 			case 0, 1:
-				e = domain.OperationRequested{ID: op, Kind: domain.Redrive}
+				e = domain.OperationRequested{ID: op, Kind: kind(op)}
 			case 2:
 				e = domain.OperationPaused{ID: op}
 			case 3:
@@ -125,14 +128,14 @@ func TestNothingTwice(t *testing.T) {
 			case domain.OperationAdvanced:
 				under[e.ID] = e
 				for _, old := range e.Old {
-					if redriven[old]++; redriven[old] > 1 {
-						t.Fatalf("%s is redriven twice", old)
+					if done[string(kind(e.ID))+old.String()]++; done[string(kind(e.ID))+old.String()] > 1 {
+						t.Fatalf("%s of %s twice", kind(e.ID), old)
 					}
 				}
 			case domain.OperationSettled:
 				for i, old := range under[e.ID].Old {
 					if i < len(e.Problems) && e.Problems[i] != "" {
-						redriven[old]--
+						done[string(kind(e.ID))+old.String()]--
 					}
 				}
 			}

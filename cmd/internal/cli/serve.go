@@ -142,7 +142,7 @@ func serveNode(n *node.Node, logger *slog.Logger) *server {
 		logger = slog.Default()
 	}
 	api := &httpapi.Server{
-		Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Again: n.Operator, Compare: n.Reconciler, Keyring: n.Keyring, Keys: n.AccessKeys(), Ready: n.Ready,
+		Door: n.Door, Registry: n.Registry, Model: n.Model, Operator: operator{n}, Redriver: n.Redriver, Reconciler: n.Reconciler, Keyring: n.Keyring, Keys: n.AccessKeys(), Ready: n.Ready,
 		Region: n.Region(), Version: Version(), Logger: logger,
 	}
 	door := &fgsapi.Server{

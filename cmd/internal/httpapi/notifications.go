@@ -28,10 +28,10 @@ const redelivered = "redelivered"
 
 // again adds what became of an invocation that its own log does not tell.
 func (s *Server) again(v *Invocation, id domain.InvocationID) {
-	if as, ok := s.Again.Model.Redriven(id); ok {
+	if as, ok := s.Redriver.Model.Redriven(id); ok {
 		v.RedrivenAs = as.String()
 	}
-	if _, ok := s.Again.Model.Retold(id); ok && v.Notification != nil {
+	if _, ok := s.Redriver.Model.Retold(id); ok && v.Notification != nil {
 		v.Notification.Status = redelivered
 	}
 }
@@ -46,7 +46,7 @@ func (s *Server) notice(i domain.Invocation) Notice {
 			n.Due = i.Notified.Due.String()
 		}
 	}
-	if place, ok := s.Again.Model.Retold(i.ID); ok {
+	if place, ok := s.Redriver.Model.Retold(i.ID); ok {
 		n.Status, n.Place = redelivered, place
 	}
 	return n

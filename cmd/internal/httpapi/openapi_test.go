@@ -12,8 +12,8 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
-	"deed/cmd/internal/operator"
 	"deed/cmd/internal/reconcile"
+	"deed/cmd/internal/redrive"
 	"deed/domain"
 	"deed/eventstore/memory"
 	"deed/projections/functions"
@@ -24,7 +24,7 @@ import (
 func testServer() *Server {
 	model, registry, again := invocations.New(1), functions.New(), operations.New()
 	return &Server{
-		Again: &operator.Operator{Rows: model, Model: again}, Compare: &reconcile.Reconciler{Rows: model, Again: again, Registry: registry},
+		Redriver: &redrive.Redriver{Rows: model, Model: again}, Reconciler: &reconcile.Reconciler{Rows: model, Operations: again, Registry: registry},
 		Keyring: &access.Keyring{Any: func() bool { return false }}, Keys: nobody{}, Operator: nobody{},
 		Door:     &door.Door{Log: memory.New(1), Functions: memory.New(1), Registry: registry, Model: model, OperationsLog: memory.New(1), Operations: again, Random: func([]byte) {}},
 		Registry: registry, Model: model, Ready: func() error { return nil }, Version: "test", Logger: slog.New(slog.DiscardHandler),

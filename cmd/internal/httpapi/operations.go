@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"deed/cmd/internal/operator"
+	"deed/cmd/internal/redrive"
 	"deed/domain"
 	"deed/projections/operations"
 )
@@ -102,7 +102,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if in.DryRun {
-		return reply(w, http.StatusOK, dryRun(e, s.Again.Choose(e.Kind, e.Project, e.Select)))
+		return reply(w, http.StatusOK, dryRun(e, s.Redriver.Choose(e.Kind, e.Project, e.Select)))
 	}
 	s.Door.Random(e.ID[:])
 	e.ID[6], e.ID[8] = e.ID[6]&0x0f|0x40, e.ID[8]&0x3f|0x80
@@ -112,7 +112,7 @@ func (s *Server) operate(w http.ResponseWriter, r *http.Request) error {
 	return s.showOperation(w, e.ID)
 }
 
-func dryRun(e domain.OperationRequested, c operator.Chosen) Operation {
+func dryRun(e domain.OperationRequested, c redrive.Chosen) Operation {
 	out := Operation{Kind: string(e.Kind), Status: "dry run", Total: len(c.IDs), PassedOver: c.Already, Open: c.Open, Older: c.Older}
 	for _, id := range c.IDs[:min(len(c.IDs), maxDry)] {
 		out.Results = append(out.Results, Result{RequestID: id.String()})
@@ -154,7 +154,7 @@ func operationOf(o operations.Operation) Operation {
 
 func (s *Server) operations(w http.ResponseWriter, r *http.Request) error {
 	out := []Operation{}
-	for _, o := range s.Again.Model.List(callerOf(r).project) {
+	for _, o := range s.Redriver.Model.List(callerOf(r).project) {
 		out = append(out, operationOf(o))
 	}
 	return reply(w, http.StatusOK, map[string]any{"operations": out})
@@ -166,7 +166,7 @@ func (s *Server) findOperation(r *http.Request) (operations.Operation, error) {
 	if err != nil {
 		return operations.Operation{}, domain.Reject(domain.CodeInvalid, fmt.Sprintf("%.80q is not the id of an operation", r.PathValue("operation")), "GET /v1/operations lists them")
 	}
-	o, ok := s.Again.Model.Get(id)
+	o, ok := s.Redriver.Model.Get(id)
 	if !ok || !callerOf(r).May(o.Project) {
 		return o, operations.NoOperation(id)
 	}
@@ -174,7 +174,7 @@ func (s *Server) findOperation(r *http.Request) (operations.Operation, error) {
 }
 
 func (s *Server) showOperation(w http.ResponseWriter, id domain.UUID) error {
-	o, ok := s.Again.Model.Get(id)
+	o, ok := s.Redriver.Model.Get(id)
 	if !ok {
 		return operations.NoOperation(id)
 	}
@@ -200,8 +200,8 @@ func (s *Server) operation(w http.ResponseWriter, r *http.Request) error {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), wait)
 		defer cancel()
-		_ = s.Again.Model.Until(ctx, func() bool { // its end is an answer, too
-			o, _ = s.Again.Model.Get(o.ID)
+		_ = s.Redriver.Model.Until(ctx, func() bool { // its end is an answer, too
+			o, _ = s.Redriver.Model.Get(o.ID)
 			return o.Version > after || o.Ended
 		})
 	}

@@ -52,7 +52,7 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	rep, err := s.Compare.Run(r.Context(), sel)
+	rep, err := s.Reconciler.Run(r.Context(), sel)
 	if err != nil {
 		return err
 	}

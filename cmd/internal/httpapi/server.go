@@ -8,8 +8,8 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
-	"deed/cmd/internal/operator"
 	"deed/cmd/internal/reconcile"
+	"deed/cmd/internal/redrive"
 	"deed/domain"
 	"deed/projections/functions"
 	"deed/projections/invocations"
@@ -17,18 +17,18 @@ import (
 
 // Server serves the API.
 type Server struct {
-	Door     *door.Door
-	Registry *functions.Registry
-	Model    *invocations.Model
-	Operator Operator
-	Again    *operator.Operator // of redrives
-	Compare  *reconcile.Reconciler
-	Keyring  *access.Keyring
-	Keys     Keys
-	Ready    func() error // why the node cannot serve; nil if it can
-	Region   string       // of functions that are made here
-	Version  string
-	Logger   *slog.Logger
+	Door       *door.Door
+	Registry   *functions.Registry
+	Model      *invocations.Model
+	Operator   Operator
+	Redriver   *redrive.Redriver
+	Reconciler *reconcile.Reconciler
+	Keyring    *access.Keyring
+	Keys       Keys
+	Ready      func() error // why the node cannot serve; nil if it can
+	Region     string       // of functions that are made here
+	Version    string
+	Logger     *slog.Logger
 }
 
 // retryAfter is when a call that could not be taken may be made again, in seconds.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"deed/cmd/internal/door"
-	"deed/cmd/internal/operator"
 	"deed/cmd/internal/reconcile"
+	"deed/cmd/internal/redrive"
 	"deed/domain"
 	"deed/eventstore"
 	"deed/projections"
@@ -121,8 +121,8 @@ func (n *Node) begin(ctx context.Context) error {
 		Now: n.now, Random: random, Logger: n.config.Logger, Upkeep: upkeep(n.config.Upkeep),
 		Alarm: n.alarm, Skewed: n.skewed, Acts: n.acting, Point: point, Seen: n.metrics.seen,
 	}
-	n.Operator = &operator.Operator{Door: n.Door, Rows: n.Model, Model: n.Operations, Sink: n.deps.Sinks, Logger: n.config.Logger}
-	n.Reconciler = &reconcile.Reconciler{Door: n.Door, Registry: n.Registry, Rows: n.Model, Again: n.Operations, Places: places{n}}
+	n.Redriver = &redrive.Redriver{Door: n.Door, Rows: n.Model, Model: n.Operations, Sink: n.deps.Sinks, Logger: n.config.Logger}
+	n.Reconciler = &reconcile.Reconciler{Door: n.Door, Registry: n.Registry, Rows: n.Model, Operations: n.Operations, Places: places{n}}
 	if err := n.grow(ctx); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ type owed struct {
 const (
 	feedMost  = 4096
 	feedIdle  = 50_000
-	feedAgain = time.Second
+	feedRetry = time.Second
 )
 
 func (f *feed) poke() {
@@ -102,7 +102,7 @@ func (f *feed) run(ctx context.Context) {
 				f.warn(err)
 				select {
 				case <-ctx.Done():
-				case <-time.After(feedAgain):
+				case <-time.After(feedRetry):
 				}
 				continue
 			}

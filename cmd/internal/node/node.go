@@ -15,8 +15,8 @@ import (
 
 	"deed/cmd/internal/access"
 	"deed/cmd/internal/door"
-	"deed/cmd/internal/operator"
 	"deed/cmd/internal/reconcile"
+	"deed/cmd/internal/redrive"
 	"deed/eventstore"
 	"deed/eventstore/blob"
 	"deed/eventstore/embedded"
@@ -39,7 +39,7 @@ type Node struct {
 	Model    *invocations.Model
 
 	Operations *operations.Model
-	Operator   *operator.Operator
+	Redriver   *redrive.Redriver
 	Reconciler *reconcile.Reconciler
 	Keyring    *access.Keyring
 	config     Config

@@ -32,7 +32,7 @@ func (n *Node) operate(ctx context.Context) {
 		ended = done
 		go func() {
 			defer close(done)
-			n.Operator.Run(acting)
+			n.Redriver.Run(acting)
 		}()
 	}, func(int) { end() })
 	if err != nil && ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"deed/cmd/internal/reconcile"
 	"deed/domain"
 	"deed/projections/invocations"
 	"deed/projections/operations"
@@ -69,7 +70,7 @@ func TestRedrive(t *testing.T) {
 	f, ids := failures(t, n, "mended", 30)
 	_, others := failures(t, n, "another", 3)
 	all := domain.OperationSelection{Function: "mended", Status: domain.Status(domain.Failed), AnyCondition: true}
-	if c := n.Operator.Choose(domain.Redrive, domain.NativeProject, all); len(c.IDs) != 30 || c.IDs[0] != ids[0] || c.IDs[29] != ids[29] {
+	if c := n.Redriver.Choose(domain.Redrive, domain.NativeProject, all); len(c.IDs) != 30 || c.IDs[0] != ids[0] || c.IDs[29] != ids[29] {
 		t.Errorf("chosen %d", len(c.IDs))
 	}
 	op := ended(t, n, ask(t, n, domain.OperationRequested{Kind: domain.Redrive, Rate: 1000, Select: all, By: "test"}))
@@ -224,7 +225,7 @@ func TestRenotify(t *testing.T) {
 	if err := n.Model.Until(t.Context(), abandoned); err != nil {
 		t.Fatal(err)
 	}
-	n.Operator.Sink = real
+	n.Redriver.Sink = real
 	all := domain.OperationRequested{Kind: domain.Renotify, Rate: 100, Select: domain.OperationSelection{Function: "echo", AnyCondition: true}}
 	op := ended(t, n, ask(t, n, all))
 	if op.Total != 3 || op.Done != 3 {
@@ -243,6 +244,64 @@ func TestRenotify(t *testing.T) {
 	if again := ended(t, n, ask(t, n, all)); again.Total != 0 || again.Already != 3 {
 		t.Errorf("a second time: %+v", again)
 	}
+}
+
+// TestRenotifyFunction: what a function could not be told becomes an invocation of it, one, however often that is asked for; what
+// it could never be told stays as it is, with the reason.
+func TestRenotifyFunction(t *testing.T) {
+	n := running(t, Config{})
+	next := deploy(t, n, "next", wasmtest.Echo(), domain.DefaultLimits(), domain.Policy{Set: true, MaxAge: time.Hour})
+	f := deploy(t, n, "echo", wasmtest.Echo(), domain.DefaultLimits(), domain.Policy{Set: true, MaxAge: time.Hour, OnSuccess: "function:next"})
+	n.deps.Funcs = expired{n.deps.Funcs}
+	ids := accept(t, n, f, 3)
+	large, err := n.Door.Invoke(t.Context(), f, bytes.Repeat([]byte("x"), 4<<20), "") // and as much comes out
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled(t, n, append(ids, large.ID))
+	all := domain.OperationRequested{Kind: domain.Renotify, Rate: 2, Select: domain.OperationSelection{Function: "echo", AnyCondition: true}}
+	a, b := ask(t, n, all), ask(t, n, all)
+	done, problems := 0, ""
+	for _, op := range []operations.Operation{ended(t, n, a), ended(t, n, b)} {
+		done += op.Done
+		for _, r := range op.Results {
+			problems += r.Problem
+		}
+	}
+	if done != 3 || !strings.Contains(problems, "the limit of an event is 6291456") {
+		t.Errorf("%d done; %s", done, problems)
+	}
+	told := map[domain.InvocationID]bool{}
+	for _, row := range n.Model.List(invocations.Filter{Function: next}) {
+		if told[row.State.Redrives] {
+			t.Errorf("%s was told twice", row.State.Redrives)
+		}
+		told[row.State.Redrives] = true
+		parent, ok := n.Model.Get(row.State.Redrives)
+		want, err := n.Door.Owed(t.Context(), parent)
+		if !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if row, err = n.Door.Wait(t.Context(), row.State.ID); err != nil || row.State.Outcome != domain.Succeeded {
+			t.Errorf("%v %+v", err, row.State)
+		}
+		if got, err := n.Door.Result(t.Context(), row); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
+	if len(told) != 3 {
+		t.Errorf("%d were told", len(told))
+	}
+	if r, err := n.Reconciler.Run(t.Context(), reconcile.Selection{Project: domain.NativeProject, Function: f}); err != nil || !r.Agrees() || r.Redelivered != 3 || r.Verified != 3 || r.Abandoned != 4 {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
+// expired are functions that no notification reaches before its validity ends.
+type expired struct{ worker.Functions }
+
+func (expired) Pin(domain.FunctionID, string, int) (domain.InvocationRequested, error) {
+	return domain.InvocationRequested{}, &worker.GiveUp{Reason: "expired", Err: errors.New("a day has passed")}
 }
 
 // sinkFunc is a sink.

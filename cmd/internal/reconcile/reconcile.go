@@ -41,11 +41,11 @@ type Places interface {
 
 // Reconciler compares. All fields are required.
 type Reconciler struct {
-	Door     *door.Door
-	Registry *functions.Registry
-	Rows     *invocations.Model
-	Again    *operations.Model
-	Places   Places
+	Door       *door.Door
+	Registry   *functions.Registry
+	Rows       *invocations.Model
+	Operations *operations.Model
+	Places     Places
 }
 
 // Selection says whose notifications are compared: those of invocations of a project that have ended.
@@ -155,7 +155,7 @@ func (c *run) accounts() (told []account) {
 			return true
 		}
 		c.report.Owed++
-		place, again := c.Again.Retold(i.ID)
+		place, again := c.Operations.Retold(i.ID)
 		switch {
 		case again:
 			c.report.Abandoned++

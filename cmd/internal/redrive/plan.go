@@ -1,4 +1,4 @@
-package operator
+package redrive
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func (p *plan) fill(c Chosen) { p.made, p.todo = true, c.IDs }
 
 // next is what the next step is about, at most n: first what was lost, then what is left behind the last step, without what
 // another operation has redriven meanwhile.
-func (o *Operator) next(op operations.Operation, p *plan, n int) []domain.InvocationID {
+func (o *Redriver) next(op operations.Operation, p *plan, n int) []domain.InvocationID {
 	if len(op.Again) > 0 {
 		return op.Again[:min(n, len(op.Again))]
 	}
@@ -51,11 +51,11 @@ type Chosen struct {
 }
 
 // Choose is what an operation would act on if it were asked for now.
-func (o *Operator) Choose(kind domain.OperationKind, project string, s domain.OperationSelection) Chosen {
+func (o *Redriver) Choose(kind domain.OperationKind, project string, s domain.OperationSelection) Chosen {
 	return o.choose(operations.Operation{OperationRequested: domain.OperationRequested{Kind: kind, Project: project, Select: s}})
 }
 
-func (o *Operator) choose(op operations.Operation) (c Chosen) {
+func (o *Redriver) choose(op operations.Operation) (c Chosen) {
 	s := op.Select
 	take := func(i domain.Invocation) {
 		switch {
@@ -96,13 +96,8 @@ func (o *Operator) choose(op operations.Operation) (c Chosen) {
 }
 
 // was reports whether an invocation was acted on before.
-func (o *Operator) was(kind domain.OperationKind, id domain.InvocationID) (done bool) {
-	if kind == domain.Renotify {
-		_, done = o.Model.Retold(id)
-		return done
-	}
-	_, done = o.Model.Redriven(id)
-	return done
+func (o *Redriver) was(kind domain.OperationKind, id domain.InvocationID) bool {
+	return o.Model.Taken(kind, id)
 }
 
 // functionOf is a function of a project by its name, or by PACKAGE:NAME.
@@ -115,7 +110,7 @@ func functionOf(project, name string) domain.FunctionID {
 }
 
 // plan looks up what an operation is to act on, and says so.
-func (o *Operator) plan(ctx context.Context, op operations.Operation, p *plan) error {
+func (o *Redriver) plan(ctx context.Context, op operations.Operation, p *plan) error {
 	c := o.choose(op)
 	p.fill(c)
 	return o.Door.Operate(ctx, domain.OperationPlanned{ID: op.ID, Total: len(c.IDs), Already: c.Already, Open: c.Open, Older: c.Older})

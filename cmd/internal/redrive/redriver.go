@@ -1,7 +1,7 @@
-// Package operator carries out the operations of deed.operations: one node at a time does, a step at a time. A step is in the
+// Package redrive carries out the operations of deed.operations: one node at a time does, a step at a time. A step is in the
 // log before anything is done, and is done only once it was folded back; what a node left undone when it died, the next one
 // settles first.
-package operator
+package redrive
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"deed/runtime/worker"
 )
 
-// Operator acts while Run runs. All fields are required.
-type Operator struct {
+// Redriver acts while Run runs. All fields are required.
+type Redriver struct {
 	Door   *door.Door
 	Rows   *invocations.Model
 	Model  *operations.Model
@@ -33,9 +33,10 @@ const (
 )
 
 // Run carries out what is pending, until ctx ends. Several operations take turns, step by step.
-func (o *Operator) Run(ctx context.Context) {
+func (o *Redriver) Run(ctx context.Context) {
 	plans := map[domain.UUID]*plan{}
 	for ctx.Err() == nil {
+		before := o.Model.Next() // first: what comes behind it ends the rest
 		pending := o.Model.Pending()
 		known := map[domain.UUID]bool{}
 		wait := time.Duration(-1) // for a change
@@ -70,7 +71,7 @@ func (o *Operator) Run(ctx context.Context) {
 				delete(plans, id)
 			}
 		}
-		o.rest(ctx, wait)
+		o.rest(ctx, before, wait)
 	}
 }
 
@@ -82,19 +83,18 @@ func least(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// rest waits for a change of any operation, or for so long.
-func (o *Operator) rest(ctx context.Context, wait time.Duration) {
+// rest waits until something was folded behind an offset, or for so long.
+func (o *Redriver) rest(ctx context.Context, before int64, wait time.Duration) {
 	if wait >= 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
-	before := o.Model.Next()
 	_ = o.Model.Until(ctx, func() bool { return o.Model.Next() != before })
 }
 
 // step does the next thing of an operation.
-func (o *Operator) step(ctx context.Context, op operations.Operation, p *plan) error {
+func (o *Redriver) step(ctx context.Context, op operations.Operation, p *plan) error {
 	switch {
 	case op.UnderWay():
 		return o.settle(ctx, op)
@@ -115,7 +115,7 @@ func (o *Operator) step(ctx context.Context, op operations.Operation, p *plan) e
 }
 
 // advance begins a step and settles it.
-func (o *Operator) advance(ctx context.Context, op operations.Operation, old []domain.InvocationID) error {
+func (o *Redriver) advance(ctx context.Context, op operations.Operation, old []domain.InvocationID) error {
 	e := domain.OperationAdvanced{ID: op.ID, Step: op.Step + 1, Old: old, New: make([]domain.InvocationID, len(old))}
 	ids := make([]door.Again, len(old))
 	for i := range old {
@@ -135,7 +135,7 @@ func (o *Operator) advance(ctx context.Context, op operations.Operation, old []d
 }
 
 // settle ends a step that another node began, or this one before it was told that it was no more the one that acts.
-func (o *Operator) settle(ctx context.Context, op operations.Operation) error {
+func (o *Redriver) settle(ctx context.Context, op operations.Operation) error {
 	return o.finish(ctx, op, op.Current, func(i int, _ domain.InvocationRequested) error {
 		return &door.Unacknowledged{ID: op.Current.New[i]} // nobody knows
 	})

@@ -1,4 +1,4 @@
-package operator
+package redrive
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 // finish does what a step says, and says what became of it. accept appends the request of the ith; of one that it does not
 // know the end of, the log is asked. If we crash in between, whoever finishes the step next knows of none.
-func (o *Operator) finish(ctx context.Context, op operations.Operation, step domain.OperationAdvanced, accept func(i int, req domain.InvocationRequested) error) error {
+func (o *Redriver) finish(ctx context.Context, op operations.Operation, step domain.OperationAdvanced, accept func(i int, req domain.InvocationRequested) error) error {
 	settled := domain.OperationSettled{ID: op.ID, Step: step.Step, Problems: make([]string, len(step.Old)), Places: make([]string, len(step.Old))}
 	undecided := make([]error, len(step.Old))
 	places := make(chan struct{}, atOnce)
@@ -50,7 +50,7 @@ func empty(list []string) bool {
 }
 
 // one acts on one invocation. A problem is an answer; an error says that there is none yet.
-func (o *Operator) one(ctx context.Context, op operations.Operation, old, id domain.InvocationID, accept func(domain.InvocationRequested) error) (place, problem string, err error) {
+func (o *Redriver) one(ctx context.Context, op operations.Operation, old, id domain.InvocationID, accept func(domain.InvocationRequested) error) (place, problem string, err error) {
 	row, err := o.Door.Find(ctx, old)
 	if err == nil && row.State.Function.Project != op.Project {
 		err = o.Door.NoInvocation(old)
@@ -80,7 +80,7 @@ func answer(err error) (problem string, _ error) {
 }
 
 // accept makes an invocation of a request.
-func (o *Operator) accept(ctx context.Context, id domain.InvocationID, req domain.InvocationRequested, accept func(domain.InvocationRequested) error) (problem string, err error) {
+func (o *Redriver) accept(ctx context.Context, id domain.InvocationID, req domain.InvocationRequested, accept func(domain.InvocationRequested) error) (problem string, err error) {
 	err = accept(req)
 	unknown := (*door.Unacknowledged)(nil)
 	if !errors.As(err, &unknown) {
@@ -95,7 +95,7 @@ func (o *Operator) accept(ctx context.Context, id domain.InvocationID, req domai
 
 // renotify delivers a notification again that was abandoned: the same record, under the same id. What a function is told is a
 // new invocation of it.
-func (o *Operator) renotify(ctx context.Context, row invocations.Row, id domain.InvocationID, accept func(domain.InvocationRequested) error) (place, problem string, err error) {
+func (o *Redriver) renotify(ctx context.Context, row invocations.Row, id domain.InvocationID, accept func(domain.InvocationRequested) error) (place, problem string, err error) {
 	i := row.State
 	if !i.Notified.Abandoned {
 		return "", fmt.Sprintf("no notification of %s was abandoned", i.ID), nil
@@ -106,6 +106,12 @@ func (o *Operator) renotify(ctx context.Context, row invocations.Row, id domain.
 		return "", problem, err
 	}
 	if target, qualifier, ok := i.Notified.Sink.Function(i.Function); ok {
+		switch { // what an owner gave up for good stays given up
+		case i.Hops >= domain.MaxHops:
+			return "", fmt.Sprintf("the lineage from %s has %d links, the most that are allowed: %s is not called", i.LineageRoot(), domain.MaxHops, target.Name), nil
+		case len(record) > domain.MaxPayload:
+			return "", fmt.Sprintf("the record has %d bytes; the limit of an event is %d", len(record), domain.MaxPayload), nil
+		}
 		req, err := o.Door.Pin(target, qualifier, 0)
 		if err == nil {
 			req.Redrives = i.ID
