@@ -42,14 +42,14 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := n.cluster.EnsureTopic(ctx, topics.Operations(), 1); err != nil {
 		return err
 	}
-	if err := n.cluster.EnsureTopic(ctx, topics.Notifications(), n.config.Partitions); err != nil {
-		return err
-	}
 	if err := n.examine(ctx, topics.Invocations(), topics.Functions(), topics.Operations()); err != nil {
 		return err
 	}
 	doors, err := n.openLog(topics.Invocations())
 	if err != nil {
+		return err
+	}
+	if err := n.cluster.EnsureTopic(ctx, topics.Notifications(), doors.Partitions()); err != nil {
 		return err
 	}
 	owners, err := n.openLog(topics.Invocations())

@@ -57,6 +57,7 @@ const (
 	feedMost  = 4096
 	feedIdle  = 50_000
 	feedRetry = time.Second
+	feedNote  = 10 * time.Minute // the topic may be given a retention: then its last message is not there for ever
 )
 
 func (f *feed) poke() {
@@ -141,6 +142,7 @@ func (f *feed) term(ctx context.Context) error {
 	if err := f.catchUp(ctx, &at, end); err != nil {
 		return err
 	}
+	noted, since := at.Upto, time.Now()
 	for f.acts() {
 		f.mu.Lock()
 		live, queue, upto := f.live, f.queue, f.upto
@@ -152,14 +154,15 @@ func (f *feed) term(ctx context.Context) error {
 		if err := f.tell(ctx, &at, queue); err != nil {
 			return err
 		}
-		if upto-at.Upto > f.idle {
-			at.Upto = upto
+		if upto-at.Upto > f.idle || at.Upto > noted && time.Since(since) > feedNote {
+			at.Upto = max(at.Upto, upto)
 			if err := f.remark(ctx, &at); err != nil {
 				return err
 			}
 			if err := f.note(ctx, at); err != nil {
 				return err
 			}
+			noted, since = at.Upto, time.Now()
 		}
 		select {
 		case <-ctx.Done():
@@ -169,12 +172,6 @@ func (f *feed) term(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Names of the headers by which the feed finds its place again.
-const (
-	headerLogOffset = "ce_logoffset" // of the NotificationOwed, in the partition of this number of deed.invocations
-	headerMarker    = "deed_marker"  // from which a fold knows all that is not settled there
-)
 
 // position is how far the topic is: all that was owed before Upto was told.
 func (f *feed) position(ctx context.Context) (at domain.NotificationsFed, err error) {
@@ -187,18 +184,11 @@ func (f *feed) position(ctx context.Context) (at domain.NotificationsFed, err er
 	if err != nil || len(ms) == 0 {
 		return at, err
 	}
-	names := eventstore.Attributes(ms[len(ms)-1])
-	var last domain.NotificationsFed
-	if _, err := fmt.Sscan(names["logoffset"], &last.Upto); err != nil {
-		return at, fmt.Errorf("the last message of partition %d does not say what it was made of: %w", f.p, err)
+	offset, marker, err := eventstore.CopiedFrom(ms[len(ms)-1])
+	if err == nil && offset >= at.Upto {
+		at.Upto, at.Marker = offset+1, marker
 	}
-	if _, err := fmt.Sscan(names[headerMarker], &last.Marker); err != nil {
-		return at, fmt.Errorf("the last message of partition %d names no marker: %w", f.p, err)
-	}
-	if last.Upto++; last.Upto > at.Upto {
-		at.Upto, at.Marker = last.Upto, last.Marker
-	}
-	return at, nil
+	return at, err
 }
 
 // catchUp reads what was owed from the position to where the tail was.
@@ -231,8 +221,11 @@ func (f *feed) catchUp(ctx context.Context, at *domain.NotificationsFed, end int
 		if err := f.tell(ctx, at, queue); err != nil {
 			return err
 		}
-		if fold.Next() >= end || !f.acts() {
+		switch {
+		case fold.Next() >= end:
 			return reached
+		case !f.acts(): // not all was told, so what the tail hands over must not follow
+			return errBehind
 		}
 		return nil
 	})
@@ -261,27 +254,19 @@ func (f *feed) tell(ctx context.Context, at *domain.NotificationsFed, queue []ow
 	if err := f.remark(ctx, at); err != nil {
 		return err
 	}
-	records := make([]eventstore.Message, len(queue))
-	for i, o := range queue {
-		e, ok := eventstore.Decode(o.message).Event.(domain.NotificationOwed)
-		if !ok {
-			return fmt.Errorf("offset %d does not hold what is owed", o.offset)
-		}
-		record := e.Record.Inline
-		if e.Record.Stored {
-			var err error
-			if record, err = f.blobs.Get(ctx, e.Record.Digest); err != nil {
-				return err
-			}
-		}
-		m, err := eventstore.Notification(f.cluster(), e.ID, o.state, e.Sink, record)
+	var records []eventstore.Message
+	for _, o := range queue {
+		m, err := f.copy(ctx, o, at.Marker)
 		if err != nil {
 			return err
 		}
-		m.Time = o.message.Time
-		m.Headers = append(m.Headers, eventstore.Header{Key: headerLogOffset, Value: fmt.Sprint(o.offset)}, eventstore.Header{Key: headerMarker, Value: fmt.Sprint(at.Marker)},
-			eventstore.Header{Key: "_watermill_message_uuid", Value: e.ID.String()})
-		records[i] = m
+		if m != nil {
+			records = append(records, *m)
+		}
+	}
+	if len(records) == 0 {
+		at.Upto = last + 1
+		return nil
 	}
 	done := make(chan error, 1)
 	f.to.Append(f.p, records, func(_ int64, err error) { done <- err })
@@ -295,4 +280,29 @@ func (f *feed) tell(ctx context.Context, at *domain.NotificationsFed, queue []ow
 	}
 	at.Upto = last + 1
 	return nil
+}
+
+// copy is the message of what is owed; nil if its record cannot be read, which is said and holds up nobody.
+func (f *feed) copy(ctx context.Context, o owed, marker int64) (*eventstore.Message, error) {
+	r := eventstore.Decode(o.message)
+	e, ok := r.Event.(domain.NotificationOwed)
+	if !ok {
+		f.warn(fmt.Errorf("the record at offset %d is passed over: %s", o.offset, r.Problem))
+		return nil, nil
+	}
+	record := e.Record.Inline
+	if e.Record.Stored {
+		var err error
+		if record, err = f.blobs.Get(ctx, e.Record.Digest); err != nil {
+			return nil, err
+		}
+	}
+	m, err := eventstore.Notification(f.cluster(), e.ID, o.state, e.Sink, record)
+	if err != nil {
+		f.warn(fmt.Errorf("the record at offset %d is passed over: %w", o.offset, err))
+		return nil, nil //nolint:nilerr // as it says
+	}
+	m.Time = o.message.Time
+	m = eventstore.Copied(m, e.ID, o.offset, marker)
+	return &m, nil
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -65,8 +64,8 @@ func copied(t *testing.T, n *Node, ids []domain.InvocationID) (times map[string]
 			}
 			for _, m := range ms {
 				names := eventstore.Attributes(m)
-				var offset int64
-				if _, err := fmt.Sscan(names["logoffset"], &offset); err != nil {
+				offset, _, err := eventstore.CopiedFrom(m)
+				if err != nil {
 					t.Fatal(err)
 				}
 				if times[names["subject"]]++; offset <= last && times[names["subject"]] == 1 {

@@ -15,7 +15,7 @@ import (
 // got more.
 func (n *Node) newFeed(ctx context.Context, p int, log eventstore.Log) (*feed, error) {
 	if p >= n.notices.Partitions() {
-		if err := n.cluster.GrowTopic(ctx, n.topics().Notifications(), p+1); err != nil {
+		if err := n.cluster.GrowTopic(ctx, n.topics().Notifications(), log.Partitions()); err != nil {
 			return nil, err
 		}
 	}
