@@ -1,10 +1,16 @@
 package worker_test
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	mathrand "math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"deed/domain"
 	"deed/domain/partition"
@@ -150,5 +156,57 @@ func TestActs(t *testing.T) {
 	w.owner.Revoke(t.Context())
 	if len(told) != 0 {
 		t.Error("told of what did not change")
+	}
+}
+
+// TestPlacesInTheLog: where one may run at a time, the log's times say so, too: an attempt begins behind the end of the one
+// before it, whichever partition that is in.
+func TestPlacesInTheLog(t *testing.T) {
+	one := worker.NewPool(1, 1, 0)
+	began := time.Now()
+	var ticks atomic.Int64
+	clock := func() time.Time { // a millisecond a look; who looks may be overtaken by others while it does
+		for range mathrand.IntN(5000) {
+			runtime.Gosched()
+		}
+		return began.Add(time.Duration(ticks.Add(1)) * time.Millisecond)
+	}
+	var worlds []*world
+	var logs []*storetest.Faulty
+	for range 2 {
+		log := storetest.NewFaulty(memory.New(1))
+		logs = append(logs, log)
+		worlds = append(worlds, newOwnerAt(t, log, &engine{runs: map[string]int{}}, &sink{told: map[domain.UUID][]string{}}, partition.New(), newPlace(), func(d *worker.Deps) { d.Runs, d.Now = one, clock }))
+	}
+	const many = 100
+	var all sync.WaitGroup
+	for _, w := range worlds {
+		all.Go(func() {
+			for range many {
+				w.settled(t, w.requestOf(t, []byte("event")))
+			}
+		})
+	}
+	all.Wait()
+	type span struct{ begin, end domain.Instant }
+	spans := map[domain.InvocationID]*span{}
+	for _, log := range logs {
+		each(log, func(r domain.Record) {
+			switch r.Event.(type) {
+			case domain.AttemptStarted:
+				spans[r.Subject] = &span{begin: r.At}
+			case domain.AttemptSucceeded:
+				spans[r.Subject].end = r.At
+			}
+		})
+	}
+	sorted := slices.SortedFunc(maps.Values(spans), func(a, b *span) int { return cmp.Compare(a.begin, b.begin) })
+	for i := range sorted[1:] {
+		if sorted[i+1].begin < sorted[i].end {
+			t.Errorf("one begins at %s, and the one before it ends at %s", sorted[i+1].begin, sorted[i].end)
+		}
+	}
+	if len(sorted) != 2*many {
+		t.Errorf("%d attempts", len(sorted))
 	}
 }
