@@ -107,6 +107,17 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
+// TestRedriveInARow: whoever asks right behind the end of an operation is not slept over.
+func TestRedriveInARow(t *testing.T) {
+	n := running(t, Config{})
+	for range 50 {
+		nobodys := domain.OperationRequested{Kind: domain.Redrive, Rate: 1, Select: domain.OperationSelection{Function: "nobodys", AnyCondition: true}}
+		if op := ended(t, n, ask(t, n, nobodys)); op.Total != 0 {
+			t.Fatalf("%+v", op)
+		}
+	}
+}
+
 // TestRedriveTwoAtOnce: two operations that select the same redrive each of them once, between them.
 func TestRedriveTwoAtOnce(t *testing.T) {
 	n := running(t, Config{})
