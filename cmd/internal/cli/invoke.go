@@ -185,12 +185,8 @@ func (e *env) list() *cobra.Command {
 			if status != "" {
 				q.Set("status", status)
 			}
-			if since != "" {
-				at, err := sinceTime(since)
-				if err != nil {
-					return usageError{err}
-				}
-				q.Set("since", at)
+			if err := setTime(q, "since", since); err != nil {
+				return err
 			}
 			var out struct {
 				Invocations []httpapi.Invocation `json:"invocations"`
@@ -219,13 +215,26 @@ func (e *env) list() *cobra.Command {
 	return cmd
 }
 
+// setTime sets a parameter to a time that a person wrote, if there is one. The error is of usage.
+func setTime(q url.Values, name, written string) error {
+	if written == "" {
+		return nil
+	}
+	at, err := sinceTime(written)
+	if err != nil {
+		return usageError{err}
+	}
+	q.Set(name, at)
+	return nil
+}
+
 func sinceTime(s string) (string, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return domain.InstantOf(time.Now().Add(-d)).String(), nil
 	}
 	at, err := domain.ParseInstant(s)
 	if err != nil {
-		return "", fmt.Errorf("--since: %w, nor an age like 10m", err)
+		return "", fmt.Errorf("%w, nor an age like 10m", err)
 	}
 	return at.String(), nil
 }

@@ -28,14 +28,9 @@ func (e *env) reconcile() *cobra.Command {
 				q.Set("function", function)
 			}
 			for name, v := range map[string]string{"since": since, "until": until} {
-				if v == "" {
-					continue
+				if err := setTime(q, name, v); err != nil {
+					return err
 				}
-				at, err := sinceTime(v)
-				if err != nil {
-					return usageError{err}
-				}
-				q.Set(name, at)
 			}
 			var r httpapi.Reconciliation
 			if _, err := e.client().Do(cmd.Context(), http.MethodGet, "/v1/reconcile?"+q.Encode(), nil, nil, &r); err != nil {

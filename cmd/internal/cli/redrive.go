@@ -225,12 +225,8 @@ func (e *env) notifications() *cobra.Command {
 					q.Set(name, v)
 				}
 			}
-			if since != "" {
-				at, err := sinceTime(since)
-				if err != nil {
-					return usageError{err}
-				}
-				q.Set("since", at)
+			if err := setTime(q, "since", since); err != nil {
+				return err
 			}
 			var out struct {
 				Notifications []httpapi.Notice `json:"notifications"`
