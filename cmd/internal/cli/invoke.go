@@ -222,7 +222,7 @@ func setTime(q url.Values, name, written string) error {
 	}
 	at, err := sinceTime(written)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("--%s: %w", name, err)}
 	}
 	q.Set(name, at)
 	return nil

@@ -36,18 +36,17 @@ func (c *choice) flags(cmd *cobra.Command) {
 	f.BoolVar(&c.detach, "detach", false, "do not wait for the end; the operation goes on in any case")
 }
 
-func (c *choice) fill(cmd *cobra.Command, ids []string) (err error) {
+func (c *choice) fill(cmd *cobra.Command, ids []string) error {
 	c.in.IDs = ids
 	if cmd.Flags().Changed("condition") {
 		c.in.Condition = &c.condition
 	}
-	for _, t := range []*string{&c.in.Since, &c.in.Until} {
-		if *t == "" {
-			continue
+	for name, t := range map[string]*string{"since": &c.in.Since, "until": &c.in.Until} {
+		q := url.Values{}
+		if err := setTime(q, name, *t); err != nil {
+			return err
 		}
-		if *t, err = sinceTime(*t); err != nil {
-			return usageError{err}
-		}
+		*t = q.Get(name)
 	}
 	if len(ids) == 0 && c.in.Function == "" && c.in.Status == "" && c.in.Condition == nil && c.in.Since == "" {
 		return usageError{fmt.Errorf("%s: name the invocations, or select them by --function, --status, --condition, --since and --until", cmd.CommandPath())}
